@@ -1,0 +1,101 @@
+"""SQLite as the vault and the audit log use it: durable, strict about its schema, private from the first byte."""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+from seks_addon.errors import DatabaseBusyError, DatabaseError
+from seks_addon.home import PRIVATE_FILE
+
+#: How long a command waits for another process that writes, in seconds.
+COMMAND_TIMEOUT: Final = 10.0
+
+_PRAGMAS: Final = (
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA trusted_schema=OFF",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA secure_delete=ON",
+)
+
+
+def open_database(
+    path: Path, migrations: Migrations, *, create: bool = False, timeout: float = COMMAND_TIMEOUT
+) -> Database:
+    """Open (or, with `create`, make) the database at `path` and bring its schema up to date.
+
+    The connection is in autocommit mode: a change of several statements goes into `transaction`. It may be
+    handed from thread to thread, but is used by one at a time. Raises `DatabaseError`.
+    """
+    with translated(path):
+        if create:
+            # SQLite gives its -wal and -shm files the mode of the main file.
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE))
+        elif not path.exists():
+            raise DatabaseError(f"{path} is missing", hint="restore it from a backup, or start anew with `seks init`")
+        uri = f"{path.absolute().as_uri()}?mode=rw"
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+            database = Database(connection)
+            # In an empty database every migration is pending: these are all that this version knows.
+            known = {migration.name for migration in migrations.pending(Database(memory=True))}
+            if not {migration.name for migration in migrations.applied(database)} <= known:
+                raise DatabaseError(f"{path} was written by a newer SEKS", hint="use that version")
+            if migrations.pending(database):
+                migrations.apply(database)
+        except BaseException:
+            connection.close()
+            raise
+        return database
+
+
+@contextlib.contextmanager
+def transaction(database: Database, path: Path) -> Iterator[None]:
+    """Run the block as one change that others see whole or not at all, and that is on disk when it ends."""
+    connection = database.conn
+    with translated(path):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn what SQLite raises into a `DatabaseError` that says what to do."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise DatabaseBusyError(
+                f"{path} is locked by another process", hint="end the other process, or try again"
+            ) from None
+        if code == sqlite3.SQLITE_FULL:
+            raise DatabaseError(f"{path} can't grow: the disk is full", hint="free some space") from None
+        if code == sqlite3.SQLITE_READONLY:
+            raise DatabaseError(f"{path} is read-only", hint="check its permissions and the file system") from None
+        if code == sqlite3.SQLITE_CANTOPEN:
+            raise DatabaseError(f"can't open {path}", hint="check that you own it and its directory") from None
+        raise DatabaseError(f"{path}: {error}", hint="check the disk, or restore from a backup") from None
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.IntegrityError):
+            raise
+        raise DatabaseError(f"{path} is damaged, or no SEKS database", hint="restore it from a backup") from None
+    except OSError as error:
+        raise DatabaseError(f"{path}: {error.strerror}") from None

@@ -1,0 +1,143 @@
+"""Where everything lives: the home directory, its files, and who may read them."""
+
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from seks_addon.errors import HomeError
+
+PRIVATE_FILE = 0o600
+PRIVATE_DIR = 0o700
+PUBLIC_FILE = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The paths below one home directory."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, option: str | os.PathLike[str] | None = None, env: Mapping[str, str] = os.environ) -> "Home":
+        """Take the home from an option, else `$SEKS_HOME`, else `~/.seks`."""
+        chosen = Path(option or env.get("SEKS_HOME") or "~/.seks")
+        return cls(chosen.expanduser().absolute())
+
+    @property
+    def vault(self) -> Path:
+        return self.root / "vault.db"
+
+    @property
+    def audit(self) -> Path:
+        return self.root / "audit.db"
+
+    @property
+    def master_key(self) -> Path:
+        return self.root / "master.key"
+
+    @property
+    def ca(self) -> Path:
+        return self.root / "ca" / "seks-ca.pem"
+
+    @property
+    def ca_cert(self) -> Path:
+        return self.root / "ca" / "seks-ca-cert.pem"
+
+    @property
+    def ca_bundle(self) -> Path:
+        return self.root / "ca" / "bundle.pem"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.toml"
+
+    @property
+    def providers(self) -> Path:
+        """Catalog entries of the user's own, beside the ones that come with SEKS."""
+        return self.root / "providers"
+
+    @property
+    def run(self) -> Path:
+        """What running proxies say of themselves."""
+        return self.root / "run"
+
+    def create(self) -> None:
+        """Make the home, readable by its owner only; an existing one is left as it is."""
+        try:
+            self.root.mkdir(mode=PRIVATE_DIR, parents=True, exist_ok=True)
+            for folder in (self.ca.parent, self.run):
+                folder.mkdir(mode=PRIVATE_DIR, exist_ok=True)
+        except FileExistsError as error:
+            raise HomeError(f"{error.filename} is not a directory") from None
+        except OSError as error:
+            raise HomeError(f"can't make the home {self.root}: {error.strerror}") from None
+
+    def check(self) -> None:
+        """Raise `HomeError` unless the home is initialised and closed to other users."""
+        if not self.root.is_dir():
+            raise HomeError(f"there is no home at {self.root}", hint="make one with `seks init`")
+        if not os.access(self.root, os.R_OK | os.X_OK):
+            raise HomeError(f"{self.root} belongs to another user", hint="name your own with --home")
+        if not self.vault.exists():
+            raise HomeError(f"the home {self.root} is not initialised", hint="run `seks init`")
+        require_private(self.root)
+        for path in (self.vault, self.audit, self.ca):
+            if path.exists():
+                require_private(path)
+
+
+def require_private(path: Path) -> None:
+    """Raise `HomeError` where other users may read or write `path`."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        raise HomeError(f"can't read {path}: {error.strerror}") from None
+    if mode & 0o077:
+        wanted = PRIVATE_DIR if path.is_dir() else PRIVATE_FILE
+        raise HomeError(f"{path} can be read by other users (mode {mode:04o})", hint=f"run `chmod {wanted:o} {path}`")
+
+
+def write_new(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
+    """Create `path` with `data`, whole or not at all; it must not exist, and is never readable by others first."""
+    _write(path, data, mode, replace=False)
+
+
+def write_over(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
+    """Put `data` at `path` in one step: a reader sees the old content or the new, a crash leaves one of them."""
+    _write(path, data, mode, replace=True)
+
+
+def _write(path: Path, data: bytes, mode: int, *, replace: bool) -> None:
+    temporary: str | None = None
+    try:
+        # mkstemp opens with O_EXCL and 0600.
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        if replace:
+            Path(temporary).replace(path)
+            temporary = None
+        else:
+            os.link(temporary, path)
+        _sync_directory(path.parent)
+    except FileExistsError:
+        raise HomeError(f"{path} exists already") from None
+    except OSError as error:
+        raise HomeError(f"can't write {path}: {error.strerror}") from None
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
