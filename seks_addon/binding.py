@@ -1,0 +1,83 @@
+"""What a secret is bound to: hosts, the placements that hold there, and a policy."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from seks_addon import canonical, placements
+from seks_addon.destination.host import Origin, is_address, parse_user_origin
+from seks_addon.errors import InputError
+from seks_addon.placements import Placement
+from seks_addon.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One host and port, and where a token may stand in a request to it."""
+
+    origin: Origin
+    placements: tuple[Placement, ...]
+    encoded_slash: bool = False
+
+    @classmethod
+    def parse(cls, host: str, specs: Sequence[str], *, encoded_slash: bool = False) -> "Endpoint":
+        """Read what a person or the catalog wrote; raises `InputError`."""
+        origin = parse_user_origin(host)
+        if is_address(origin.host):
+            raise InputError(
+                f"{host!r} is an address; a secret is bound to a host name",
+                hint="the name is what the upstream's certificate is verified for",
+            )
+        if not specs:
+            raise InputError(f"no placement is given for {host}", hint="add --header 'Name: {}' or --placement")
+        return cls(origin, tuple(placements.parse(spec) for spec in specs), encoded_slash)
+
+    def to_json(self) -> dict[str, Any]:
+        value: dict[str, Any] = {
+            "host": self.origin.host,
+            "port": self.origin.port,
+            "placements": [placement.spec for placement in self.placements],
+        }
+        if self.encoded_slash:
+            value["encoded_slash"] = True
+        return value
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Endpoint":
+        return cls(
+            Origin(value["host"], value["port"]),
+            tuple(placements.parse(spec) for spec in value["placements"]),
+            bool(value.get("encoded_slash", False)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """All endpoints of one secret and its policy. Its digest is part of what the vault authenticates."""
+
+    endpoints: tuple[Endpoint, ...]
+    policy: Policy = field(default_factory=Policy)
+
+    def at(self, origin: Origin) -> Endpoint | None:
+        """The endpoint for `origin`, or None where the secret isn't bound to it."""
+        return next((endpoint for endpoint in self.endpoints if endpoint.origin == origin), None)
+
+    @property
+    def hosts(self) -> list[str]:
+        """The endpoints' hosts, with a port where it isn't 443, for printing."""
+        return [str(endpoint.origin) for endpoint in self.endpoints]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"endpoints": [e.to_json() for e in self.endpoints], "policy": self.policy.to_json()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Binding":
+        return cls(
+            tuple(Endpoint.from_json(endpoint) for endpoint in value["endpoints"]),
+            Policy.from_json(value["policy"]),
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, in hex."""
+        return canonical.digest(self.to_json())

@@ -1,0 +1,1 @@
+"""Where a request goes: its one authority, the names and addresses it may go to."""

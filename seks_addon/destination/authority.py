@@ -1,0 +1,64 @@
+"""One authority: CONNECT target, TLS server name, Host header and request target all name the same host."""
+
+from collections.abc import Sequence
+
+from seks_addon.destination.host import Origin, canonical_host, is_address, parse_origin
+from seks_addon.errors import InputError
+from seks_addon.refusal import Refused
+
+DEFAULT_PORTS = {"https": 443, "http": 80}
+
+
+def connect_origin(target: str) -> Origin:
+    """Read the target of a CONNECT (RFC 9110 section 9.3.6: host and port); raises `Refused`."""
+    try:
+        return parse_origin(target, default_port=None)
+    except InputError:
+        raise Refused("request_malformed", "The CONNECT target is not HOST:PORT in canonical form.") from None
+
+
+def check_server_name(origin: Origin, server_name: str | None) -> None:
+    """Require the TLS server name to be the CONNECT host; an address has none (RFC 6066 section 3)."""
+    if is_address(origin.host):
+        if server_name is not None:
+            raise Refused("authority_mismatch", "The tunnel is for an address, the TLS server name is a name.")
+        return
+    if server_name is None:
+        raise Refused(
+            "authority_mismatch",
+            f"The TLS handshake names no host; the tunnel is for {origin.host}.",
+            hint="Use a client that sends SNI.",
+        )
+    if _host_or_none(server_name) != origin.host:
+        raise Refused("authority_mismatch", f"The TLS server name is not {origin.host}, which the tunnel is for.")
+
+
+def check_request(
+    origin: Origin, scheme: str, host_headers: Sequence[str], target_authority: str | None, target_scheme: str | None
+) -> None:
+    """Require the only Host header, and the authority of an absolute-form target, to name `origin`.
+
+    `scheme` is the one that the request really travels with, `target_scheme` and `target_authority` are what
+    an absolute-form target claims (None for origin form).
+    """
+    if len(host_headers) != 1:
+        raise Refused("authority_mismatch", "A request carries exactly one Host header.")
+    claims = [host_headers[0]]
+    if target_authority is not None:
+        claims.append(target_authority)
+        if target_scheme != scheme:
+            raise Refused("authority_mismatch", "The request target's scheme is not the one it travels with.")
+    for claim in claims:
+        try:
+            named = parse_origin(claim, default_port=DEFAULT_PORTS[scheme])
+        except InputError:
+            named = None
+        if named != origin:
+            raise Refused("authority_mismatch", f"The Host header or the request target does not name {origin.host}.")
+
+
+def _host_or_none(text: str) -> str | None:
+    try:
+        return canonical_host(text)
+    except InputError:
+        return None

@@ -1,0 +1,35 @@
+"""Where in a request a token may stand. One file a kind; `parse` reads the one syntax of all of them.
+
+bearer                        Authorization: Bearer {}
+header:x-api-key: {}          a named header, with a format
+basic:password                Authorization: Basic, base64 of USER:{}   (also basic:username, basic:either)
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from seks_addon.errors import InputError
+from seks_addon.placements.base import Header, Match, Placement
+from seks_addon.placements.basic import BasicPlacement
+from seks_addon.placements.header import HeaderPlacement
+
+__all__ = ["KINDS", "Header", "Match", "Placement", "parse"]
+
+#: A new kind is a new file and a line here: what stands before the first colon → the reader of the rest.
+KINDS: Final[Mapping[str, Callable[[str], Placement]]] = MappingProxyType(
+    {
+        "bearer": HeaderPlacement.parse_bearer,
+        "header": HeaderPlacement.parse,
+        "basic": BasicPlacement.parse,
+    }
+)
+
+
+def parse(spec: str) -> Placement:
+    """Read a placement as it is typed, stored and written in the catalog; raises `InputError`."""
+    kind, _, argument = spec.partition(":")
+    reader = KINDS.get(kind.strip())
+    if reader is None:
+        raise InputError(f"{spec!r} is no placement", hint=f"begin it with one of: {', '.join(KINDS)}")
+    return reader(argument.strip())

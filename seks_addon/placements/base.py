@@ -1,0 +1,41 @@
+"""What every placement is: something that finds a token where it may stand, and can put the credential there."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+#: A header's name and value as they came, each byte one character (latin-1).
+Header = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The whole value of a placement, believed to be a token.
+
+    `index` is the header's place in the request, `render` makes the header's value around another credential,
+    `form` makes the text that the credential takes there (for the scrubber: a Basic pair is one text).
+    """
+
+    index: int
+    token: str
+    where: str
+    render: Callable[[str], bytes]
+    form: Callable[[str], bytes]
+
+
+class Placement(ABC):
+    """A declared place for a token in a request."""
+
+    @property
+    @abstractmethod
+    def spec(self) -> str:
+        """The text that `seks_addon.placements.parse` reads as this placement."""
+
+    @property
+    @abstractmethod
+    def where(self) -> str:
+        """The place in a few words, for messages."""
+
+    @abstractmethod
+    def match(self, headers: Sequence[Header]) -> Iterator[Match]:
+        """Find what stands in this place and looks like a token; other values are none of its business."""

@@ -1,0 +1,122 @@
+"""The catalog: what SEKS knows of each provider, as data. A new provider is a new file, not code.
+
+Entries that come with SEKS are in `catalog/`; a user's own are in `providers/` of the home and win over them.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from seks_addon.binding import Endpoint
+from seks_addon.errors import ConfigError, InputError, NotFoundError
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KEYS = {"name", "title", "docs", "env", "aliases", "native", "bindings"}
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One catalog entry. `env`: the variables that clients read, the primary one first."""
+
+    name: str
+    title: str
+    docs: str
+    env: tuple[str, ...]
+    aliases: tuple[str, ...]
+    native_pattern: str
+    native_prefix: str
+    endpoints: tuple[Endpoint, ...]
+
+    def looks_native(self, credential: str) -> bool:
+        """Tell whether a credential has one of the forms that the vendor gives out."""
+        return bool(re.fullmatch(self.native_pattern, credential))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "title": self.title,
+            "docs": self.docs,
+            "env": list(self.env),
+            "aliases": list(self.aliases),
+            "native": {"pattern": self.native_pattern, "example_prefix": self.native_prefix},
+            "endpoints": [endpoint.to_json() for endpoint in self.endpoints],
+        }
+
+
+class Catalog:
+    """All providers, by name."""
+
+    def __init__(self, own: Path | None = None) -> None:
+        """Read the catalog, and the user's entries below `own` where there is such a folder."""
+        self._providers: dict[str, Provider] = {}
+        for name, text in _sources(own):
+            provider = parse_provider(name, text)
+            self._providers[provider.name] = provider
+        self._aliases = {alias: p.name for p in self._providers.values() for alias in p.aliases}
+
+    def __iter__(self) -> Iterator[Provider]:
+        return iter(sorted(self._providers.values(), key=lambda provider: provider.name))
+
+    def find(self, name: str) -> Provider | None:
+        """The provider of that name or alias, or None."""
+        name = name.lower()
+        return self._providers.get(self._aliases.get(name, name))
+
+    def get(self, name: str) -> Provider:
+        """The provider of that name or alias; raises `NotFoundError`."""
+        if provider := self.find(name):
+            return provider
+        raise NotFoundError(
+            f"there is no provider {name!r} in the catalog",
+            hint="see `seks provider list`, or bind the secret with --host and --header",
+        )
+
+
+def parse_provider(source: str, text: str) -> Provider:
+    """Read one catalog file; `source` names it in errors (`ConfigError`)."""
+    try:
+        data = tomllib.loads(text)
+        if unknown := set(data) - _KEYS:
+            raise InputError(f"unknown key {min(unknown)!r}")
+        if not _NAME.fullmatch(data["name"]):
+            raise InputError("the name must be lower-case letters, digits and dashes")
+        if bad := [name for name in data["env"] if not _VARIABLE.fullmatch(name)]:
+            raise InputError(f"{bad[0]!r} is no environment variable")
+        re.compile(data["native"]["pattern"])
+        return Provider(
+            name=data["name"],
+            title=data["title"],
+            docs=data["docs"],
+            env=tuple(data["env"]),
+            aliases=tuple(data.get("aliases", ())),
+            native_pattern=data["native"]["pattern"],
+            native_prefix=data["native"]["example_prefix"],
+            endpoints=tuple(
+                Endpoint.parse(host, table["placements"], encoded_slash=table.get("encoded_slash", False))
+                for table in data["bindings"]
+                for host in table["hosts"]
+            ),
+        )
+    except KeyError as error:
+        raise ConfigError(f"{source}: the key {error} is missing") from None
+    except InputError as error:
+        raise ConfigError(f"{source}: {error.message}", hint=error.hint) from None
+    except (tomllib.TOMLDecodeError, re.error, TypeError, AttributeError) as error:
+        raise ConfigError(f"{source}: {error}") from None
+
+
+def _sources(own: Path | None) -> Iterator[tuple[str, str]]:
+    for entry in sorted(resources.files(__package__).joinpath("catalog").iterdir(), key=lambda e: e.name):
+        if entry.name.endswith(".toml"):
+            yield entry.name, entry.read_text("utf-8")
+    if own is not None and own.is_dir():
+        for path in sorted(own.glob("*.toml")):
+            try:
+                yield str(path), path.read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(f"can't read {path}: {error}") from None

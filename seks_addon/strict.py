@@ -1,0 +1,123 @@
+"""The head of a request, and what must hold for one that carries a token."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from seks_addon.placements import Header
+from seks_addon.policy import METHODS
+from seks_addon.refusal import Refused
+
+#: Request line and headers together, in bytes; and how many headers.
+MAX_HEAD: Final = 64 * 1024
+MAX_HEADERS: Final = 200
+
+_FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# RFC 3986 section 3.3 and 3.4: what a path and a query are made of.
+_TARGET = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]|]|%[0-9A-Fa-f]{2})*")
+_DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
+_ENCODED_SLASH = re.compile(r"%(?:2f|5c)", re.IGNORECASE)
+_ENCODED_CONTROL = re.compile(r"%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
+
+#: Headers of one hop only (RFC 9110 section 7.6.1, RFC 2616 section 13.5.1). Transfer-Encoding stays: the
+#: framing is checked and kept.
+HOP_BY_HOP: Final = frozenset(
+    {"connection", "keep-alive", "proxy-connection", "proxy-authorization", "proxy-authenticate", "te", "upgrade"}
+)
+#: What a request that carries a token loses besides: a partial answer can't be scrubbed, an overridden method
+#: is not the one that the policy saw, a trailer would come behind every check.
+STRIPPED_WITH_TOKEN: Final = frozenset(
+    {"range", "if-range", "trailer", "x-http-method-override", "x-http-method", "x-method-override"}
+)
+#: A `Connection` header that names one of these wants to change what the request says (RFC 9110 section 7.6.1).
+_NEVER_HOP_BY_HOP: Final = frozenset({"host", "content-length", "transfer-encoding", "authorization", "cookie"})
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A request's head in plain values; `target` is path and query as they were sent."""
+
+    method: str
+    target: str
+    version: str
+    headers: tuple[Header, ...]
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        return self.target.partition("?")[2]
+
+    def values(self, name: str) -> list[str]:
+        """Every value of the header `name`, which is given in lower case."""
+        return [value for header, value in self.headers if header.lower() == name]
+
+    def without(self, names: Iterable[str]) -> "Head":
+        """A copy that lacks the headers `names`, given in lower case."""
+        gone = frozenset(names)
+        return replace(self, headers=tuple(h for h in self.headers if h[0].lower() not in gone))
+
+
+def check_framing(head: Head) -> None:
+    """Raise `Refused` where the request could be read in two ways; holds for every request, token or not."""
+    size = len(head.method) + len(head.target) + sum(len(name) + len(value) + 4 for name, value in head.headers)
+    if size > MAX_HEAD or len(head.headers) > MAX_HEADERS:
+        raise Refused("headers_too_large")
+    for name, value in head.headers:
+        if not _FIELD_NAME.fullmatch(name):
+            raise _malformed("A header's name holds a character that names don't have.")
+        if _CONTROL.search(value):
+            raise _malformed("A header's value holds a control character.")
+    lengths, codings = head.values("content-length"), head.values("transfer-encoding")
+    if len(lengths) > 1 or len(codings) > 1 or (lengths and codings):
+        raise _malformed("The request's length is given more than once.")
+    if lengths and not re.fullmatch(r"[0-9]{1,18}", lengths[0]):
+        raise _malformed("Content-Length is no number.")
+    if codings and codings[0].lower() != "chunked":
+        raise _malformed("The only transfer coding of a request is chunked.")
+    if codings and head.version != "HTTP/1.1":
+        raise _malformed("Only HTTP/1.1 knows transfer codings.")
+
+
+def strip_hop_by_hop(head: Head) -> Head:
+    """Remove the headers that are meant for the proxy, and those that `Connection` names."""
+    named = {part.strip().lower() for value in head.values("connection") for part in value.split(",")}
+    if named & _NEVER_HOP_BY_HOP:
+        raise _malformed("Connection names a header that belongs to the request itself.")
+    return head.without(HOP_BY_HOP | named)
+
+
+def strip_for_token(head: Head) -> Head:
+    """Remove what a request that carries a token must not have."""
+    return head.without(STRIPPED_WITH_TOKEN)
+
+
+def check_with_token(head: Head, claimed: Sequence[int], *, encoded_slash: bool) -> None:
+    """Raise `Refused` unless the request may carry a token.
+
+    `claimed` are the indexes of the headers in which a token stands. `encoded_slash` admits `%2F` in the path,
+    for an API that puts whole names into one segment.
+    """
+    if head.version != "HTTP/1.1":
+        raise _malformed("A token travels in HTTP/1.1 only.")
+    if head.method not in METHODS:
+        raise _malformed("A token can't be used with this method.")
+    if not _TARGET.fullmatch(head.target):
+        raise _malformed("The path holds a character that must be percent-encoded.")
+    if _DOT_SEGMENT.search(head.path) or _ENCODED_CONTROL.search(head.target):
+        raise _malformed("The path holds a dot segment or a control character.")
+    if not encoded_slash and _ENCODED_SLASH.search(head.path):
+        raise _malformed("The path holds an encoded slash.")
+    for index in claimed:
+        name = head.headers[index][0].lower()
+        if len(head.values(name)) != 1:
+            raise _malformed("The header that carries the token is there more than once.")
+
+
+def _malformed(message: str) -> Refused:
+    return Refused("request_malformed", message)
