@@ -1,0 +1,132 @@
+"""Agents: who uses tokens. Each belongs to one client and has a password for the proxy."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from seks_addon.errors import ExistsError, NotFoundError
+from seks_addon.timing import now, timestamp
+from seks_addon.tokens import new_id, new_password
+from seks_addon.vault.clients import check_name
+
+if TYPE_CHECKING:
+    from seks_addon.vault.clients import Client
+    from seks_addon.vault.store import Row, Vault
+
+_SELECT = "SELECT agents.*, clients.name AS client FROM agents JOIN clients ON clients.id = agents.client_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """Who makes requests. `user` is how it names itself to the proxy."""
+
+    id: str
+    client_id: str
+    client: str
+    name: str
+    enabled: bool
+    created: str
+
+    @property
+    def user(self) -> str:
+        return self.name if self.client == "default" else f"{self.client}/{self.name}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "client": self.client, "enabled": self.enabled, "created": self.created}
+
+
+class Agents:
+    """The table of agents."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    def add(self, client: Client, name: str) -> tuple[Agent, str]:
+        """Make an agent; gives it and its proxy password."""
+        check_name("agent", name)
+        agent = Agent(new_id("agt"), client.id, client.name, name, True, timestamp(now()))
+        password = new_password()
+        with self._vault.change():
+            if self.find(client, name):
+                raise ExistsError(f"the client {client.name!r} has an agent {name!r} already")
+            sealed = self._vault.clients.key(client.id).seal(password.encode(), self._context(agent))
+            self._vault.write(
+                "INSERT INTO agents (id, client_id, name, enabled, password, created, mac) VALUES (?,?,?,?,?,?,?)",
+                (agent.id, client.id, name, 1, sealed, agent.created, self._vault.mac("agents", _fields(agent))),
+            )
+        return agent, password
+
+    def find(self, client: Client, name: str) -> Agent | None:
+        row = self._vault.row(f"{_SELECT} WHERE agents.client_id = ? AND agents.name = ?", (client.id, name))
+        return self._agent(row) if row else None
+
+    def get(self, client: Client, name: str) -> Agent:
+        """The client's agent of that name; raises `NotFoundError`."""
+        if agent := self.find(client, name):
+            return agent
+        raise NotFoundError(
+            f"the client {client.name!r} has no agent {name!r}", hint="see `seks agent list`, or add one"
+        )
+
+    def by_id(self, agent_id: str) -> Agent | None:
+        row = self._vault.row(f"{_SELECT} WHERE agents.id = ?", (agent_id,))
+        return self._agent(row) if row else None
+
+    def by_user(self, user: str) -> Agent | None:
+        """Find an agent as it names itself to the proxy: `AGENT`, or `CLIENT/AGENT`."""
+        client, slash, name = user.rpartition("/")
+        row = self._vault.row(
+            f"{_SELECT} WHERE clients.name = ? AND agents.name = ?", (client if slash else "default", name)
+        )
+        return self._agent(row) if row else None
+
+    def list(self, client: Client | None = None) -> list[Agent]:
+        """All agents, or one client's."""
+        where, parameters = (" WHERE agents.client_id = ?", (client.id,)) if client else ("", ())
+        return [self._agent(row) for row in self._vault.rows(f"{_SELECT}{where} ORDER BY client, name", parameters)]
+
+    def set_enabled(self, client: Client, name: str, enabled: bool) -> Agent:
+        """Let an agent in, or shut it out; holds from its next request."""
+        with self._vault.change():
+            old = self.get(client, name)
+            agent = Agent(old.id, old.client_id, old.client, old.name, enabled, old.created)
+            self._vault.write(
+                "UPDATE agents SET enabled = ?, mac = ? WHERE id = ?",
+                (int(enabled), self._vault.mac("agents", _fields(agent)), agent.id),
+            )
+        return agent
+
+    def remove(self, client: Client, name: str) -> Agent:
+        """Remove an agent with its tokens."""
+        with self._vault.change():
+            agent = self.get(client, name)
+            self._vault.write("DELETE FROM agents WHERE id = ?", (agent.id,))
+        return agent
+
+    def password(self, agent: Agent) -> str:
+        """The agent's proxy password, for its proxy URL."""
+        row = self._vault.row("SELECT password FROM agents WHERE id = ?", (agent.id,))
+        if row is None:
+            raise NotFoundError("the agent is gone")
+        return self._vault.clients.key(agent.client_id).open(row["password"], self._context(agent)).decode()
+
+    def authenticate(self, user: str, password: str) -> Agent | None:
+        """The agent of that name and password, enabled or not; None for a wrong pair, whichever half is wrong."""
+        agent = self.by_user(user)
+        # An unknown name costs about what a known one does, and both say the same.
+        expected = self.password(agent) if agent else new_password()
+        return agent if hmac.compare_digest(expected.encode(), password.encode()) and agent else None
+
+    def _context(self, agent: Agent) -> dict[str, Any]:
+        return self._vault.context("agent password", client=agent.client_id, agent=agent.id)
+
+    def _agent(self, row: Row) -> Agent:
+        agent = Agent(row["id"], row["client_id"], row["client"], row["name"], bool(row["enabled"]), row["created"])
+        self._vault.check_mac("agents", _fields(agent), row["mac"])
+        return agent
+
+
+def _fields(agent: Agent) -> dict[str, Any]:
+    return {"id": agent.id, "client": agent.client_id, "name": agent.name, "enabled": agent.enabled}

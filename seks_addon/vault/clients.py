@@ -1,0 +1,91 @@
+"""Clients: tenants, each with a data key of its own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from seks_addon.errors import ExistsError, InputError, NotFoundError
+from seks_addon.timing import now, timestamp
+from seks_addon.tokens import new_id
+
+if TYPE_CHECKING:
+    from seks_addon.vault.envelope import Key
+    from seks_addon.vault.store import Row, Vault
+
+# No slash and no colon: `CLIENT/AGENT:PASSWORD` names an agent to the proxy.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def check_name(kind: str, name: str) -> str:
+    """Raise `InputError` unless `name` can name a client, an agent or a secret."""
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"{name!r} can't name {'an' if kind[0] in 'aeiou' else 'a'} {kind}",
+            hint="use up to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit",
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A tenant."""
+
+    id: str
+    name: str
+    created: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "created": self.created}
+
+
+class Clients:
+    """The table of clients."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    def add(self, name: str) -> Client:
+        """Make a client with a new data key."""
+        check_name("client", name)
+        client = Client(new_id("cli"), name, timestamp(now()))
+        with self._vault.change():
+            if self.find(name):
+                raise ExistsError(f"there is a client {name!r} already")
+            self._vault.write(
+                "INSERT INTO clients (id, name, data_key, created) VALUES (?, ?, ?, ?)",
+                (client.id, client.name, self._vault.new_data_key(client.id), client.created),
+            )
+        return client
+
+    def find(self, name: str) -> Client | None:
+        row = self._vault.row("SELECT * FROM clients WHERE name = ?", (name,))
+        return _client(row) if row else None
+
+    def get(self, name: str) -> Client:
+        """The client of that name; raises `NotFoundError`."""
+        if client := self.find(name):
+            return client
+        raise NotFoundError(f"there is no client {name!r}", hint="see `seks client list`")
+
+    def list(self) -> list[Client]:
+        return [_client(row) for row in self._vault.rows("SELECT * FROM clients ORDER BY name")]
+
+    def remove(self, name: str) -> Client:
+        """Remove a client with its agents, secrets, tokens and data key: its values can't be read again."""
+        with self._vault.change():
+            client = self.get(name)
+            self._vault.write("DELETE FROM clients WHERE id = ?", (client.id,))
+        return client
+
+    def key(self, client_id: str) -> Key:
+        """The client's data key, unwrapped."""
+        row = self._vault.row("SELECT data_key FROM clients WHERE id = ?", (client_id,))
+        if row is None:
+            raise NotFoundError("the client is gone")
+        return self._vault.data_key(client_id, row["data_key"])
+
+
+def _client(row: Row) -> Client:
+    return Client(row["id"], row["name"], row["created"])

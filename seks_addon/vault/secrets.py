@@ -1,0 +1,219 @@
+"""Secrets: real credentials, sealed with what they are bound to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from seks_addon.binding import Binding
+from seks_addon.canonical import canonical_json, digest
+from seks_addon.destination.host import Origin
+from seks_addon.errors import ExistsError, NotFoundError, VaultError
+from seks_addon.secret import Secret
+from seks_addon.timing import now, timestamp
+from seks_addon.tokens import new_id
+from seks_addon.vault.clients import check_name
+
+if TYPE_CHECKING:
+    from seks_addon.vault.clients import Client
+    from seks_addon.vault.store import Row, Vault
+
+_SELECT = "SELECT secrets.*, clients.name AS client FROM secrets JOIN clients ON clients.id = secrets.client_id"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSecret:
+    """All about a secret but its value. `env`: variables that clients read it from."""
+
+    id: str
+    client_id: str
+    client: str
+    name: str
+    provider: str | None
+    binding: Binding
+    env: tuple[str, ...]
+    version: int
+    expires: str | None
+    created: str
+    rotated: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "client": self.client,
+            "provider": self.provider,
+            "hosts": self.binding.hosts,
+            "binding": self.binding.to_json(),
+            "env": list(self.env),
+            "version": self.version,
+            "expires": self.expires,
+            "created": self.created,
+            "rotated": self.rotated,
+        }
+
+
+class Secrets:
+    """The tables of secrets and their values."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    def add(
+        self,
+        client: Client,
+        name: str,
+        value: Secret,
+        binding: Binding,
+        *,
+        provider: str | None = None,
+        env: tuple[str, ...] = (),
+        expires: str | None = None,
+    ) -> StoredSecret:
+        """Seal a new secret."""
+        check_name("secret", name)
+        stored = StoredSecret(
+            new_id("sec"), client.id, client.name, name, provider, binding, env, 1, expires, timestamp(now()), None
+        )
+        with self._vault.change():
+            if self.find(client, name):
+                raise ExistsError(
+                    f"the client {client.name!r} has a secret {name!r} already",
+                    hint="replace its value with `seks vault rotate`, or choose another name",
+                )
+            self._vault.write(
+                "INSERT INTO secrets (id, client_id, name, provider, binding, env, version, expires, created,"
+                " rotated, mac) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+                (
+                    stored.id,
+                    client.id,
+                    name,
+                    provider,
+                    canonical_json(binding.to_json()).decode(),
+                    json.dumps(env),
+                    1,
+                    expires,
+                    stored.created,
+                    None,
+                    self._vault.mac("secrets", _fields(stored)),
+                ),
+            )
+            self._write_value(stored, value)
+            for endpoint in binding.endpoints:
+                self._vault.write(
+                    "INSERT OR IGNORE INTO secret_hosts (host, port, secret_id) VALUES (?, ?, ?)",
+                    (endpoint.origin.host, endpoint.origin.port, stored.id),
+                )
+        return stored
+
+    def rotate(self, client: Client, name: str, value: Secret) -> StoredSecret:
+        """Replace the value; every token goes on working, with the new one. The old value is gone."""
+        with self._vault.change():
+            old = self.get(client, name)
+            stored = replace(old, version=old.version + 1, rotated=timestamp(now()))
+            self._vault.write("DELETE FROM secret_values WHERE secret_id = ?", (old.id,))
+            self._vault.write(
+                "UPDATE secrets SET version = ?, rotated = ?, mac = ? WHERE id = ?",
+                (stored.version, stored.rotated, self._vault.mac("secrets", _fields(stored)), stored.id),
+            )
+            self._write_value(stored, value)
+        return stored
+
+    def remove(self, client: Client, name: str) -> StoredSecret:
+        """Remove a secret with its value and tokens."""
+        with self._vault.change():
+            stored = self.get(client, name)
+            self._vault.write("DELETE FROM secrets WHERE id = ?", (stored.id,))
+        return stored
+
+    def find(self, client: Client, name: str) -> StoredSecret | None:
+        row = self._vault.row(f"{_SELECT} WHERE secrets.client_id = ? AND secrets.name = ?", (client.id, name))
+        return self._stored(row) if row else None
+
+    def get(self, client: Client, name: str) -> StoredSecret:
+        """The client's secret of that name; raises `NotFoundError`."""
+        if stored := self.find(client, name):
+            return stored
+        raise NotFoundError(f"the client {client.name!r} has no secret {name!r}", hint="see `seks vault list`")
+
+    def list(self, client: Client | None = None) -> list[StoredSecret]:
+        """All secrets, or one client's."""
+        where, parameters = (" WHERE secrets.client_id = ?", (client.id,)) if client else ("", ())
+        rows = self._vault.rows(f"{_SELECT}{where} ORDER BY client, secrets.name", parameters)
+        return [self._stored(row) for row in rows]
+
+    def bound_to(self, origin: Origin) -> bool:
+        """Tell whether any secret of any client is bound to `origin`."""
+        row = self._vault.row(
+            "SELECT 1 FROM secret_hosts WHERE host = ? AND port = ? LIMIT 1", (origin.host, origin.port)
+        )
+        return row is not None
+
+    def reveal(self, secret_id: str, client_id: str) -> Secret:
+        """Decrypt the live value; raises `VaultError` where it or its binding was touched."""
+        row = self._vault.row(
+            "SELECT secrets.binding, secrets.version, secrets.expires, secret_values.record, clients.data_key"
+            " FROM secrets JOIN clients ON clients.id = secrets.client_id"
+            " LEFT JOIN secret_values ON secret_values.secret_id = secrets.id"
+            " AND secret_values.version = secrets.version WHERE secrets.id = ? AND secrets.client_id = ?",
+            (secret_id, client_id),
+        )
+        if row is None or row["record"] is None:
+            raise VaultError("the secret's value is gone", hint="add it again with `seks vault rotate`")
+        key = self._vault.data_key(client_id, row["data_key"])
+        binding = digest(json.loads(row["binding"]))
+        context = self._context(client_id, secret_id, row["version"], binding, row["expires"])
+        return Secret(key.open(row["record"], context).decode())
+
+    def _write_value(self, stored: StoredSecret, value: Secret) -> None:
+        digest_ = stored.binding.digest
+        context = self._context(stored.client_id, stored.id, stored.version, digest_, stored.expires)
+        record = self._vault.clients.key(stored.client_id).seal(value.reveal().encode(), context)
+        self._vault.write(
+            "INSERT INTO secret_values (secret_id, version, record, created) VALUES (?, ?, ?, ?)",
+            (stored.id, stored.version, record, timestamp(now())),
+        )
+
+    def _context(
+        self, client_id: str, secret_id: str, version: int, binding: str, expires: str | None
+    ) -> dict[str, Any]:
+        return self._vault.context(
+            "secret", client=client_id, secret=secret_id, version=version, binding=binding, expires=expires
+        )
+
+    def _stored(self, row: Row) -> StoredSecret:
+        stored = StoredSecret(
+            row["id"],
+            row["client_id"],
+            row["client"],
+            row["name"],
+            row["provider"],
+            read_binding(row["binding"]),
+            tuple(json.loads(row["env"])),
+            row["version"],
+            row["expires"],
+            row["created"],
+            row["rotated"],
+        )
+        self._vault.check_mac("secrets", _fields(stored), row["mac"])
+        return stored
+
+
+@lru_cache(maxsize=1024)
+def read_binding(text: str) -> Binding:
+    """Read a stored binding. Cached: the text is the whole of what it depends on."""
+    return Binding.from_json(json.loads(text))
+
+
+def _fields(stored: StoredSecret) -> dict[str, Any]:
+    return {
+        "id": stored.id,
+        "client": stored.client_id,
+        "name": stored.name,
+        "provider": stored.provider,
+        "binding": stored.binding.digest,
+        "env": list(stored.env),
+        "version": stored.version,
+        "expires": stored.expires,
+    }
