@@ -1,0 +1,183 @@
+"""The audit log's file: appending to the chain, reading it, checking it."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from seks_addon.audit.record import FIELDS, GENESIS, Event, Outcome, Record, chain_hash
+from seks_addon.audit.schema import migrations
+from seks_addon.database import COMMAND_TIMEOUT, open_database, transaction, translated
+from seks_addon.timing import now, timestamp
+
+_COLUMNS = ("seq", *FIELDS, "prev_hash", "hash")
+_INSERT = f"INSERT INTO records ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - names of ours
+_OWED = "WHERE seq IN (SELECT seq FROM pending WHERE run = ?) ORDER BY seq"
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM records"  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which records; `since` is inclusive, `until` is not. Times are in the form of `timing.timestamp`."""
+
+    since: str | None = None
+    until: str | None = None
+    client: str | None = None
+    agent: str | None = None
+    secret: str | None = None
+    outcome: str | None = None
+
+    def where(self) -> tuple[str, list[str]]:
+        """An SQL condition and its parameters."""
+        conditions = {
+            "time >= ?": self.since,
+            "time < ?": self.until,
+            "client = ?": self.client,
+            "agent = ?": self.agent,
+            "secret = ?": self.secret,
+            "outcome = ?": self.outcome,
+        }
+        given = {sql: value for sql, value in conditions.items() if value is not None}
+        return " AND ".join(given) or "1", list(given.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What checking the chain found: how many records, and the first bad one's number and trouble."""
+
+    records: int
+    bad_seq: int | None = None
+    problem: str | None = None
+
+    @property
+    def intact(self) -> bool:
+        return self.bad_seq is None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"intact": self.intact, "records": self.records, "bad_seq": self.bad_seq, "problem": self.problem}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record to append. `run` marks an intent as owed an outcome by that run; `settles` names such an intent."""
+
+    record: Record
+    run: str | None = None
+    settles: int | None = None
+
+
+class AuditLog:
+    """One open audit database. Used by one thread at a time."""
+
+    def __init__(self, path: Path, *, create: bool = False, timeout: float = COMMAND_TIMEOUT) -> None:
+        self.path = path
+        self._db = open_database(path, migrations, create=create, timeout=timeout)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def append(self, entries: Sequence[Entry]) -> list[int]:
+        """Append records in one durable change; gives their numbers. Other processes may append in between calls."""
+        numbers: list[int] = []
+        with transaction(self._db, self.path):
+            last = self._db.conn.execute("SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1").fetchone()
+            seq, prev_hash = last or (0, GENESIS)
+            for entry in entries:
+                seq += 1
+                fields = entry.record.to_json()
+                own_hash = chain_hash(seq, fields, prev_hash)
+                self._db.conn.execute(_INSERT, (seq, *fields.values(), prev_hash, own_hash))
+                if entry.run is not None:
+                    self._db.conn.execute("INSERT INTO pending (seq, run) VALUES (?, ?)", (seq, entry.run))
+                if entry.settles is not None:
+                    self._db.conn.execute("DELETE FROM pending WHERE seq = ?", (entry.settles,))
+                prev_hash = own_hash
+                numbers.append(seq)
+        return numbers
+
+    def admin(self, act: str, **fields: Any) -> None:
+        """Record an act of administration, such as `vault.add`."""
+        self.append(
+            [Entry(Record(time=timestamp(now()), event=Event.ADMIN, outcome=Outcome.ALLOWED, reason=act, **fields))]
+        )
+
+    def pending_runs(self) -> list[str]:
+        """The runs that owe outcomes."""
+        with translated(self.path):
+            return [row[0] for row in self._db.conn.execute("SELECT DISTINCT run FROM pending")]
+
+    def interrupt(self, runs: Iterable[str]) -> int:
+        """Give every intent that a dead run owes its outcome: failed, `interrupted`; gives their number."""
+        entries = []
+        for run in runs:
+            for row in self._rows(f"{_SELECT} {_OWED}", [run]):
+                record = dataclasses.replace(
+                    Record.from_row(row),
+                    time=timestamp(now()),
+                    event=Event.OUTCOME,
+                    outcome=Outcome.FAILED,
+                    reason="interrupted",
+                )
+                entries.append(Entry(record, settles=row["seq"]))
+        if entries:
+            self.append(entries)
+        return len(entries)
+
+    def read(
+        self, wanted: Filter | None = None, *, last: int | None = None, after: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Give the records that `wanted` asks for as they are printed, oldest first.
+
+        `last` takes that many from the end, `after` those with a higher number.
+        """
+        condition, parameters = (wanted or Filter()).where()
+        if after is not None:
+            condition, parameters = f"{condition} AND seq > ?", [*parameters, str(after)]
+        sql = f"{_SELECT} WHERE {condition} ORDER BY seq"
+        if last is not None:
+            sql = f"SELECT * FROM ({sql} DESC LIMIT {int(last)}) ORDER BY seq"  # noqa: S608
+        yield from self._rows(sql, parameters)
+
+    def count(self) -> int:
+        with translated(self.path):
+            return int(self._db.conn.execute("SELECT count(*) FROM records").fetchone()[0])
+
+    def verify(self) -> Verdict:
+        """Walk the chain from its beginning and say where it is broken."""
+        return verify(self._rows(f"{_SELECT} ORDER BY seq", []))
+
+    def _rows(self, sql: str, parameters: Sequence[Any]) -> Iterator[dict[str, Any]]:
+        with translated(self.path):
+            for row in self._db.conn.execute(sql, parameters):
+                yield as_printed(dict(zip(_COLUMNS, row, strict=True)))
+
+
+def as_printed(row: dict[str, Any]) -> dict[str, Any]:
+    """Put a record's fields in the order of the interface: number, time, request, then the rest."""
+    head = ("seq", "time", "request_id")
+    return {name: row[name] for name in (*head, *(name for name in row if name not in head))}
+
+
+def verify(rows: Iterable[dict[str, Any]]) -> Verdict:
+    """Check a chain of printed records from number 1 on."""
+    seq, prev_hash = 0, GENESIS
+    for row in rows:
+        seq += 1
+        problem = None
+        if row["seq"] != seq:
+            problem = f"record {seq} is missing"
+        elif row["prev_hash"] != prev_hash:
+            problem = "it doesn't hang from the record before it"
+        elif row["hash"] != chain_hash(seq, {name: row[name] for name in FIELDS}, prev_hash):
+            problem = "its content was changed"
+        if problem:
+            return Verdict(seq - 1, seq, problem)
+        prev_hash = row["hash"]
+    return Verdict(seq)
