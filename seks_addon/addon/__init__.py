@@ -1,0 +1,10 @@
+"""SEKS inside mitmproxy: the only package, with the proxy around it, that imports mitmproxy.
+
+addon       the hooks, each a few lines that ask one of the others
+options     what mitmproxy is told, and what it may not be told
+guard       every hook fails closed
+session     who is at the other end of a client connection
+upstream    the gate before every connection to a host; TLS in both directions
+layers      HTTP as mitmproxy speaks it, less the error pages, plus the moment of injection
+exchange    one request and its answer: injection, scrubbing, the audit records it owes
+"""

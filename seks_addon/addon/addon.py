@@ -1,0 +1,401 @@
+"""The hooks. Decide first, inject last; whatever goes wrong, nothing is forwarded."""
+
+import logging
+import weakref
+from collections.abc import Set
+from typing import Any
+
+from mitmproxy import connection, ctx, exceptions, http, tls
+from mitmproxy.net.tls import starts_like_tls_record
+from mitmproxy.proxy import layer, server_hooks
+from mitmproxy.proxy.layers import modes
+from mitmproxy.proxy.layers.http import HTTPMode
+from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer
+
+from seks_addon import strict
+from seks_addon.addon import options
+from seks_addon.addon.exchange import Exchange, exchange_of
+from seks_addon.addon.guard import fails_closed
+from seks_addon.addon.layers import CloseLayer, Malformed, SeksHttpLayer, claim_of, remember_address
+from seks_addon.addon.respond import refusal_response
+from seks_addon.addon.service import Service
+from seks_addon.addon.session import Session, identify, require_enabled
+from seks_addon.audit import Outcome
+from seks_addon.authorize import decide
+from seks_addon.destination import authority
+from seks_addon.destination.host import Origin, is_address, parse_origin
+from seks_addon.errors import InputError, SeksError
+from seks_addon.refusal import Refused
+from seks_addon.strict import Head
+from seks_addon.timing import now
+
+logger = logging.getLogger("seks.proxy")
+
+
+def _shut_flow(addon: "SeksAddon", flow: http.HTTPFlow, refused: Refused) -> None:
+    """Refuse the request, or what is left of it; the stream answers."""
+    exchange = exchange_of(flow) or Exchange.begin(flow, addon.session(flow.client_conn))
+    exchange.refuse(refused)
+
+
+def _shut_connect(addon: "SeksAddon", flow: http.HTTPFlow, refused: Refused) -> None:
+    exchange = exchange_of(flow) or Exchange.begin(flow, addon.session(flow.client_conn))
+    exchange.refuse(refused)
+    flow.response = refusal_response(refused, exchange.request_id)
+    addon.finish(exchange, status=refused.status)
+
+
+def _shut_server(addon: "SeksAddon", data: server_hooks.ServerConnectionHookData, refused: Refused) -> None:
+    addon.session(data.client).failure = refused
+    data.server.error = refused.code
+
+
+def _shut_tls(addon: "SeksAddon", data: tls.TlsData, refused: Refused) -> None:
+    data.ssl_conn = None
+    addon.session(data.context.client).failure = refused
+
+
+def _shut_layer(_: "SeksAddon", nextlayer: layer.NextLayer, refused: Refused) -> None:
+    nextlayer.layer = CloseLayer(nextlayer.context)
+
+
+def _shut_client(_: "SeksAddon", client: connection.Client, refused: Refused) -> None:
+    client.error = refused.code
+
+
+def _shut_nothing(_: "SeksAddon", data: Any, refused: Refused) -> None:
+    """For hooks behind which there is nothing left to stop."""
+
+
+class SeksAddon:
+    """SEKS as a mitmproxy add-on. With `service` the proxy around it has read the settings; else options say."""
+
+    name = "seks"
+
+    def __init__(self, service: Service | None = None) -> None:
+        self._service = service
+        self._sessions: weakref.WeakKeyDictionary[connection.Client, Session] = weakref.WeakKeyDictionary()
+
+    # Options and life.
+
+    def load(self, loader: Any) -> None:
+        options.declare(loader)
+
+    def configure(self, updated: Set[str]) -> None:
+        options.check(ctx.options, updated)
+        if self._service is None and len(ctx.options.scripts) > 1:
+            raise exceptions.OptionsError("seks: no other script may run beside SEKS")
+
+    def running(self) -> None:
+        try:
+            options.fix(ctx.options)
+            for name in options.REPLACED:
+                if replaced := ctx.master.addons.get(name):
+                    ctx.master.addons.remove(replaced)
+            if self._service is None:
+                self._service = Service(options.read_settings(ctx.options))
+        except (SeksError, exceptions.OptionsError) as error:
+            # Without a service every hook refuses; mitmproxy exits over the logged error.
+            said = options.as_options_error(error) if isinstance(error, SeksError) else error
+            logger.error("%s", said)
+            ctx.master.shutdown()
+            return
+        if proxyserver := ctx.master.addons.get("proxyserver"):
+            self.service.upstream.listening_at([(str(a[0]), a[1]) for a in proxyserver.listen_addrs()])
+
+    def done(self) -> None:
+        if self._service is not None:
+            for session in list(self._sessions.values()):
+                self._end(session)
+            self._service.close()
+            self._service = None
+
+    @property
+    def service(self) -> Service:
+        if self._service is None:
+            raise Refused("internal", "The proxy is not ready.")
+        return self._service
+
+    @property
+    def exchanges(self) -> int:
+        """How many requests are under way."""
+        return sum(len(session.exchanges) for session in self._sessions.values())
+
+    # Client connections.
+
+    def session(self, client: connection.Client) -> Session:
+        """What is known of a client connection."""
+        session = self._sessions.get(client)
+        if session is None:
+            session = self._sessions[client] = Session(client.peername[0])
+        return session
+
+    @fails_closed(_shut_client)
+    def client_connected(self, client: connection.Client) -> None:
+        self.session(client)
+
+    @fails_closed(_shut_nothing)
+    def client_disconnected(self, client: connection.Client) -> None:
+        self._end(self.session(client))
+
+    @fails_closed(_shut_layer)
+    def next_layer(self, nextlayer: layer.NextLayer) -> None:
+        context, data = nextlayer.context, nextlayer.data_client()
+        if len(data) < 3:
+            return
+        is_tls = starts_like_tls_record(data)
+        if isinstance(context.layers[-1], modes.HttpProxy):
+            # A proxy that is itself reached over TLS is not offered.
+            nextlayer.layer = CloseLayer(context) if is_tls else SeksHttpLayer(context, HTTPMode.regular)
+        elif self.session(context.client).tunnel is None or (is_tls and context.client.tls):
+            nextlayer.layer = CloseLayer(context)
+        elif is_tls:
+            to_host = ServerTLSLayer(context)
+            to_host.child_layer = ClientTLSLayer(context)
+            nextlayer.layer = to_host
+        else:
+            nextlayer.layer = SeksHttpLayer(context, HTTPMode.transparent)
+
+    @fails_closed(_shut_connect)
+    async def http_connect(self, flow: http.HTTPFlow) -> None:
+        session = self.session(flow.client_conn)
+        exchange = self._begin(flow)
+        exchange.scheme = "https"
+        if session.tunnel is not None:
+            raise Refused("request_malformed", "A tunnel holds no other tunnel.")
+        exchange.origin = origin = authority.connect_origin(flow.request.authority)
+        session.agent = self._identify(exchange.head)
+        self.service.check_egress(origin)
+        raw = self.service.is_tunnelled(origin)
+        if raw or is_address(origin.host):
+            # The last moment to say why not: nobody could read it inside.
+            await self.service.upstream.resolve(origin)
+        session.tunnel, session.raw_tunnel = origin, raw
+        session.approved.add(origin)
+        # From here on mitmproxy knows the host by its canonical name.
+        flow.request.host, flow.request.port = origin.host, origin.port
+        logger.debug("tunnel to %s for %s%s", origin, session.agent.user, ", unseen" if raw else "")
+        self.finish(exchange, status=200)
+
+    @fails_closed(_shut_tls)
+    def tls_start_client(self, data: tls.TlsData) -> None:
+        self.service.upstream.start_tls_to_agent(data)
+
+    @fails_closed(_shut_nothing)
+    def tls_failed_client(self, data: tls.TlsData) -> None:
+        session = self.session(data.context.client)
+        logger.warning(
+            "the client at %s broke off the TLS handshake for %s; does it trust the CA? (`seks ca path`)",
+            session.source_ip,
+            session.tunnel,
+        )
+
+    # Connections to hosts.
+
+    @fails_closed(_shut_server)
+    async def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
+        address = data.server.address
+        session = self.session(data.client)
+        if address is None or (origin := Origin(address[0], address[1])) not in session.approved:
+            raise Refused("egress_denied", "A connection was asked for that no request is for.")
+        remember_address(data.server)
+        self.service.check_egress(origin)
+        await self.service.upstream.pin(data.server, origin)
+
+    @fails_closed(_shut_tls)
+    def tls_start_server(self, data: tls.TlsData) -> None:
+        self.service.upstream.start_tls_to_host(data)
+
+    @fails_closed(_shut_tls)
+    def tls_established_server(self, data: tls.TlsData) -> None:
+        if isinstance(data.conn, connection.Server):
+            self.service.upstream.tls_established(data.conn)
+
+    @fails_closed(_shut_nothing)
+    def tls_failed_server(self, data: tls.TlsData) -> None:
+        session = self.session(data.context.client)
+        if session.failure is None and self.service.upstream.failed_verification(data):
+            session.failure = Refused(
+                "upstream_untrusted", f"The certificate of {session.tunnel} could not be verified."
+            )
+
+    # Requests.
+
+    @fails_closed(_shut_flow)
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = self._begin(flow)
+        assert exchange.head is not None
+        session = exchange.session
+        strict.check_framing(exchange.head)
+        if exchange.head.method == "TRACE":
+            raise Refused("request_malformed", "TRACE is not passed on.")
+        if session.tunnel is not None:
+            self._enter_tunnel(flow, exchange)
+        else:
+            self._enter_plain(flow, exchange)
+        assert exchange.origin is not None and exchange.scheme is not None and session.agent is not None
+        head = strict.strip_hop_by_hop(exchange.head)
+        decision = decide(
+            head, exchange.origin, exchange.scheme, session.agent, self.service.vault.tokens.resolve, now()
+        )
+        head, exchange.substitutions = decision.head, decision.substitutions
+        fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head.headers]
+        if decision.substitutions:
+            # Appended, so that the places of the tokens stay where they are.
+            fields = [(n, b"identity" if n.lower() == b"accept-encoding" else v) for n, v in fields]
+            if not head.values("accept-encoding"):
+                fields.append((b"Accept-Encoding", b"identity"))
+        elif _is_websocket(exchange.head) and not self.service.vault.secrets.bound_to(exchange.origin):
+            fields += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
+        flow.request.headers.fields = tuple(fields)
+        flow.request.stream = exchange.count_request
+        await exchange.record_intents(self.service.audit)
+
+    def _enter_tunnel(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
+        """A request inside a tunnel: its host was judged at the CONNECT, its agent is judged again."""
+        session, client = exchange.session, flow.client_conn
+        assert session.tunnel is not None and session.agent is not None
+        exchange.origin = session.tunnel
+        exchange.scheme = "https" if client.tls_established and flow.request.scheme == "https" else "http"
+        session.agent = require_enabled(self.service.vault.agents.by_id(session.agent.id))
+        if client.tls:
+            authority.check_server_name(session.tunnel, client.sni)
+        claim = claim_of(flow.request)
+        self._check_authority(exchange, claim.authority, claim.scheme)
+
+    def _enter_plain(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
+        """A request for an `http://` address: everything is judged at once."""
+        session, claim = exchange.session, claim_of(flow.request)
+        exchange.scheme = "http"
+        if claim.authority is None:
+            raise Refused(
+                "request_malformed",
+                "This is a forward proxy; it serves no pages of its own.",
+                hint="Set HTTPS_PROXY to its address, as `seks env` prints it.",
+            )
+        session.agent = self._identify(exchange.head)
+        if claim.scheme != "http":
+            raise Refused("cleartext_refused", "An https:// address is asked for without a tunnel.")
+        try:
+            exchange.origin = origin = parse_origin(claim.authority, default_port=80)
+        except InputError:
+            raise Refused("request_malformed", "The request target names no host.") from None
+        self._check_authority(exchange, claim.authority, claim.scheme)
+        self.service.check_egress(origin)
+        session.approved.add(origin)
+        flow.request.data.host, flow.request.data.port = origin.host, origin.port
+
+    @staticmethod
+    def _check_authority(exchange: Exchange, target: str | None, target_scheme: str) -> None:
+        assert exchange.origin is not None and exchange.scheme is not None and exchange.head is not None
+        authority.check_request(
+            exchange.origin, exchange.scheme, exchange.head.values("host"), target, target_scheme or None
+        )
+
+    @fails_closed(_shut_flow)
+    def seks_inject(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is None:
+            raise Refused("internal")
+        if not exchange.carries_credential:
+            return
+        assert exchange.origin is not None
+        if not self.service.upstream.is_verified_for(flow.server_conn, exchange.origin):
+            raise Refused("upstream_untrusted")
+        exchange.inject(flow.request, self.service.reveal)
+
+    @fails_closed(_shut_nothing)
+    def seks_malformed(self, data: Malformed) -> None:
+        exchange = Exchange(self.session(data.context.client), request_id=data.request_id)
+        exchange.origin = exchange.session.tunnel
+        exchange.refuse(data.refused)
+        self.finish(exchange, status=data.refused.status)
+
+    # Answers.
+
+    @fails_closed(_shut_flow)
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is None or flow.response is None:
+            raise Refused("internal")
+        exchange.restore(flow.request)
+        exchange.prepare_response(flow.request, flow.response)
+
+    @fails_closed(_shut_nothing)
+    def response(self, flow: http.HTTPFlow) -> None:
+        if exchange := exchange_of(flow):
+            self.finish(exchange, status=flow.response.status_code if flow.response else None)
+
+    @fails_closed(_shut_nothing)
+    def error(self, flow: http.HTTPFlow) -> None:
+        if exchange := exchange_of(flow):
+            exchange.restore(flow.request)
+            self.finish(exchange, status=None, failed=True)
+
+    # What the hooks share.
+
+    def finish(self, exchange: Exchange, *, status: int | None, failed: bool = False) -> None:
+        """Record how an exchange ended and say so in the log, once."""
+        exchange.session.exchanges.discard(exchange)
+        if exchange.finished:
+            return
+        refused = exchange.refusal
+        outcome = Outcome.FAILED if failed or (refused and exchange.has_intents) else Outcome.ALLOWED
+        exchange.finish(self.service.audit, outcome, status=status, reason=refused.code if refused else None)
+        _log(exchange, status, failed)
+
+    def _begin(self, flow: http.HTTPFlow) -> Exchange:
+        exchange = Exchange.begin(flow, self.session(flow.client_conn))
+        exchange.head = _head(flow.request)
+        exchange.session.exchanges.add(exchange)
+        return exchange
+
+    def _end(self, session: Session) -> None:
+        for exchange in list(session.exchanges):
+            self.finish(exchange, status=None, failed=True)
+
+    def _identify(self, head: Head | None) -> Any:
+        values = head.values("proxy-authorization") if head else []
+        if len(values) > 1:
+            raise Refused("agent_auth_failed")
+        return identify(
+            self.service.vault,
+            values[0] if values else None,
+            required=self.service.settings.require_agent_auth,
+        )
+
+
+def _head(request: http.Request) -> Head:
+    data = request.data
+    return Head(
+        method=data.method.decode("latin-1"),
+        target=data.path.decode("latin-1"),
+        version=data.http_version.decode("latin-1"),
+        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in data.headers.fields),
+    )
+
+
+def _is_websocket(head: Head) -> bool:
+    return (
+        head.method == "GET"
+        and [value.lower() for value in head.values("upgrade")] == ["websocket"]
+        and bool(head.values("sec-websocket-key"))
+    )
+
+
+def _log(exchange: Exchange, status: int | None, failed: bool) -> None:
+    head, refused = exchange.head, exchange.refusal
+    if refused is None and head is not None and head.method == "CONNECT":
+        return
+    agent = exchange.session.agent.user if exchange.session.agent else "-"
+    what = f"{exchange.origin or '-'} agent={agent}"
+    if exchange.secrets:
+        what += f" secret={','.join(exchange.secrets)}"
+    if exchange.scrubbed:
+        what += f" scrubbed={exchange.scrubbed}"
+    if refused is not None:
+        logger.warning("refused %s %s: %s id=%s", what, refused.code, refused.message, exchange.request_id)
+    elif failed:
+        logger.warning("broke off %s id=%s", what, exchange.request_id)
+    else:
+        logger.info("%s %s id=%s", status, what, exchange.request_id)

@@ -1,0 +1,226 @@
+"""One request and its answer: what was decided, what is injected, what is owed to the audit log."""
+
+import dataclasses
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
+
+from mitmproxy import http
+
+from seks_addon.addon.session import Session
+from seks_addon.audit import AuditWriter, Event, Outcome, Record
+from seks_addon.authorize import Substitution, TokenRefused
+from seks_addon.destination.host import Origin
+from seks_addon.refusal import Refused
+from seks_addon.scrub import Scrubber
+from seks_addon.secret import Secret
+from seks_addon.strict import Head
+from seks_addon.timing import now, timestamp
+from seks_addon.tokens import redact
+from seks_addon.vault import Grant
+
+#: Headers of one hop that an answer never brings to the agent (RFC 9110 section 7.6.1), and the trailer's
+#: announcement: trailers are not passed on.
+_RESPONSE_HOP_BY_HOP: Final = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"trailer", b"upgrade"}
+)
+_MAX_PATH: Final = 2048
+#: The standard phrases, in the place of the host's own.
+_REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
+
+_exchanges: "weakref.WeakKeyDictionary[http.HTTPFlow, Exchange]" = weakref.WeakKeyDictionary()
+
+
+def new_request_id() -> str:
+    """A request's name in answers, logs and records."""
+    return f"req_{uuid.uuid4().hex}"
+
+
+def exchange_of(flow: http.HTTPFlow) -> "Exchange | None":
+    """The exchange that belongs to a flow."""
+    return _exchanges.get(flow)
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """Lives as long as its flow. `refusal` is what the request is answered with instead of being sent on."""
+
+    session: Session
+    origin: Origin | None = None
+    scheme: str | None = None
+    head: Head | None = None
+    substitutions: tuple[Substitution, ...] = ()
+    refusal: Refused | None = None
+    request_id: str = field(default_factory=new_request_id)
+    started: float = field(default_factory=time.monotonic)
+    request_bytes: int = 0
+    response_bytes: int = 0
+    finished: bool = False
+    answered: bool = False
+    _intents: list[tuple[Record, int]] = field(default_factory=list)
+    _scrubber: Scrubber = field(default_factory=lambda: Scrubber(()))
+    _tokens_in_place: tuple[tuple[bytes, bytes], ...] | None = None
+
+    @classmethod
+    def begin(cls, flow: http.HTTPFlow, session: Session) -> "Exchange":
+        exchange = cls(session)
+        _exchanges[flow] = exchange
+        return exchange
+
+    @property
+    def carries_credential(self) -> bool:
+        """Whether this request is sent on with a real credential in it."""
+        return bool(self.substitutions)
+
+    @property
+    def has_intents(self) -> bool:
+        """Whether the use of a credential was announced to the audit log."""
+        return bool(self._intents)
+
+    # What goes out.
+
+    async def record_intents(self, writer: AuditWriter) -> None:
+        """Make it durable that each of the tokens is about to be used; raises `AuditError`."""
+        for grant in self._grants():
+            record = self._record(Event.INTENT, Outcome.ALLOWED, grant=grant)
+            self._intents.append((record, await writer.intent(record)))
+
+    def inject(self, request: http.Request, reveal: Callable[[Grant], Secret]) -> None:
+        """Swap the tokens in the request's headers for what they stand for; `restore` undoes it."""
+        fields = list(request.headers.fields)
+        forms: list[tuple[bytes, bytes]] = []
+        for substitution in self.substitutions:
+            match, value = substitution.match, reveal(substitution.grant).reveal()
+            fields[match.index] = (fields[match.index][0], match.render(value))
+            forms += [(form(value), form(match.token)) for form in (str.encode, match.form)]
+        self._scrubber = Scrubber(forms)
+        self._tokens_in_place = request.headers.fields
+        request.headers.fields = tuple(fields)
+
+    def restore(self, request: http.Request) -> None:
+        """Put the tokens back, so that nothing that looks at the flow later sees a credential."""
+        if self._tokens_in_place is not None:
+            request.headers.fields = self._tokens_in_place
+            self._tokens_in_place = None
+
+    def count_request(self, chunk: bytes) -> list[bytes]:
+        """Pass a piece of the request's body through."""
+        self.request_bytes += len(chunk)
+        return [chunk] if chunk else []
+
+    # What comes back.
+
+    def prepare_response(self, request: http.Request, response: http.Response) -> None:
+        """Make an answer's head safe and set its body to stream; raises `Refused` where it can't be."""
+        response.stream = self._pass_response
+        response.reason = _REASONS.get(response.status_code, "")
+        fields = [h for h in response.headers.fields if h[0].lower() not in _RESPONSE_HOP_BY_HOP]
+        if response.status_code == 101 and not self.carries_credential:
+            return
+        if response.status_code < 200:
+            raise Refused("upstream_malformed", "The host sent an interim answer where a final one is due.")
+        if self.carries_credential:
+            if response.status_code == 206:
+                raise Refused("response_unsafe", "The host sent a part of an answer, which can't be made safe.")
+            codings = response.headers.get_all("content-encoding")
+            if any(coding.strip().lower() not in ("", "identity") for coding in codings):
+                raise Refused("response_unsafe", "The host encoded its answer although it was asked not to.")
+            if response.headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":
+                raise Refused("response_unsafe", "The host's answer has an unusual transfer coding.")
+            fields = [(self._scrubber.whole(name), self._scrubber.whole(value)) for name, value in fields]
+            if _has_body(request, response):
+                # A scrubbed body has another length than the one announced.
+                framing = (b"content-length", b"transfer-encoding")
+                fields = [h for h in fields if h[0].lower() not in framing]
+                fields.append((b"Transfer-Encoding", b"chunked"))
+        response.headers.fields = tuple(fields)
+
+    def _pass_response(self, chunk: bytes) -> list[bytes]:
+        # An empty chunk from mitmproxy means the end; an empty one to it would end a chunked body too early.
+        self.response_bytes += len(chunk)
+        clean = self._scrubber.feed(chunk) if chunk else self._scrubber.finish()
+        return [clean] if clean else []
+
+    # What is recorded.
+
+    def refuse(self, refused: Refused) -> None:
+        """Answer with a refusal instead of going on; the first one counts."""
+        if self.refusal is None:
+            self.refusal = refused
+
+    def finish(self, writer: AuditWriter, outcome: Outcome, *, status: int | None, reason: str | None = None) -> None:
+        """Record how it ended, once."""
+        if self.finished:
+            return
+        self.finished = True
+        duration = round((time.monotonic() - self.started) * 1000)
+        for intent, number in self._intents:
+            writer.outcome(
+                dataclasses.replace(
+                    intent,
+                    time=timestamp(now()),
+                    event=Event.OUTCOME,
+                    outcome=outcome,
+                    reason=reason,
+                    status=status,
+                    request_bytes=self.request_bytes,
+                    response_bytes=self.response_bytes,
+                    scrubbed=self._scrubber.count,
+                    duration_ms=duration,
+                ),
+                number,
+            )
+        if not self._intents and self.refusal is not None:
+            grant = self.refusal.grant if isinstance(self.refusal, TokenRefused) else None
+            record = self._record(Event.REFUSED, Outcome.REFUSED, grant=grant)
+            writer.note(
+                dataclasses.replace(record, reason=self.refusal.code, status=self.refusal.status, duration_ms=duration)
+            )
+
+    @property
+    def scrubbed(self) -> int:
+        """How many occurrences of a credential were removed from the answer."""
+        return self._scrubber.count
+
+    @property
+    def secrets(self) -> list[str]:
+        """The names of the secrets that this request uses."""
+        return [grant.secret for grant in self._grants()]
+
+    def _grants(self) -> Sequence[Grant]:
+        return list({sub.grant.token_id: sub.grant for sub in self.substitutions}.values())
+
+    def _record(self, event: Event, outcome: Outcome, *, grant: Grant | None) -> Record:
+        agent = self.session.agent
+        return Record(
+            time=timestamp(now()),
+            event=event,
+            outcome=outcome,
+            request_id=self.request_id,
+            client=agent.client if agent else None,
+            agent=agent.name if agent else None,
+            secret=grant.secret if grant else None,
+            provider=grant.provider if grant else None,
+            token_id=grant.token_id if grant else None,
+            source_ip=self.session.source_ip,
+            method=_printable(self.head.method, 32) if self.head else None,
+            scheme=self.scheme,
+            host=self.origin.host if self.origin else None,
+            port=self.origin.port if self.origin else None,
+            path=_printable(self.head.path, _MAX_PATH) if self.head else None,
+        )
+
+
+def _printable(text: str, limit: int) -> str:
+    """What of a request may go into a record: no token, no control character, a bounded length."""
+    clean = redact(text)[:limit]
+    return "".join(c if c.isascii() and c.isprintable() else "�" for c in clean)
+
+
+def _has_body(request: http.Request, response: http.Response) -> bool:
+    # RFC 9112 section 6.3.
+    return request.method.upper() != "HEAD" and response.status_code not in (204, 304)

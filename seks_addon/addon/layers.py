@@ -1,0 +1,326 @@
+"""HTTP as mitmproxy speaks it, with four differences.
+
+1. a credential is injected when the connection that carries it is open and verified, just before the head is
+   sent, and taken back right after;
+2. what is refused is answered with a constant, and the connection stays usable where HTTP allows;
+3. the body of a refused request is thrown away as it comes, not kept;
+4. no text of mitmproxy's own, which quotes what it got, reaches the client.
+"""
+
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mitmproxy import http
+from mitmproxy.connection import Connection, Server
+from mitmproxy.net.http import http1
+from mitmproxy.net.http.validate import validate_headers
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import (
+    GetHttpConnection,
+    HttpLayer,
+    HTTPMode,
+    HttpStream,
+    SendHttp,
+)
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    RequestProtocolError,
+    RequestTrailers,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.http._http1 import Http1Server, make_body_reader
+from mitmproxy.proxy.layers.tcp import TCPLayer
+from mitmproxy.proxy.utils import expect
+
+from seks_addon.addon.exchange import exchange_of, new_request_id
+from seks_addon.addon.respond import refusal_response
+from seks_addon.refusal import Refused
+from seks_addon.strict import MAX_HEAD
+
+Commands = layer.CommandGenerator[None]
+
+#: What mitmproxy's reasons for failing are called here.
+_CODES: Final = {
+    ErrorCode.CONNECT_FAILED: "upstream_unreachable",
+    ErrorCode.GENERIC_SERVER_ERROR: "upstream_malformed",
+    ErrorCode.RESPONSE_VALIDATION_FAILED: "upstream_malformed",
+    ErrorCode.RESPONSE_TOO_LARGE: "response_unsafe",
+    ErrorCode.GENERIC_CLIENT_ERROR: "request_malformed",
+    ErrorCode.REQUEST_VALIDATION_FAILED: "request_malformed",
+    ErrorCode.DESTINATION_UNKNOWN: "request_malformed",
+    ErrorCode.REQUEST_TOO_LARGE: "body_too_large",
+}
+
+
+@dataclass
+class SeksInjectHook(commands.StartHook):
+    """The connection that will carry the request is open; its head is sent next."""
+
+    flow: http.HTTPFlow
+
+
+@dataclass
+class SeksMalformedHook(commands.StartHook):
+    """A client sent a head that is no request."""
+
+    data: "Malformed"
+
+
+@dataclass
+class Malformed:
+    """What is known of it."""
+
+    context: Context
+    refused: Refused
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What an absolute-form target said, before mitmproxy rewrote it. `authority` is None for origin form."""
+
+    scheme: str
+    authority: str | None
+
+
+_claims: "weakref.WeakKeyDictionary[http.Request, Claim]" = weakref.WeakKeyDictionary()
+#: The address, as the request names it, that a connection was opened for; its own is the pinned one.
+_opened_for: "weakref.WeakKeyDictionary[Connection, tuple[str, int]]" = weakref.WeakKeyDictionary()
+
+
+def claim_of(request: http.Request) -> Claim:
+    """What the request's target said."""
+    return _claims[request]
+
+
+def remember_address(server: Server) -> None:
+    """Keep the address that a connection is asked for, before it is pinned to another."""
+    assert server.address is not None
+    _opened_for[server] = (server.address[0], server.address[1])
+
+
+@dataclass
+class _GetConnection(GetHttpConnection):
+    """Finds an open connection by the name that it was opened for."""
+
+    __hash__ = GetHttpConnection.__hash__
+
+    def connection_spec_matches(self, connection: Connection) -> bool:
+        return (
+            isinstance(connection, Server)
+            and _opened_for.get(connection) == self.address
+            and self.tls == connection.tls
+            and self.via == connection.via
+        )
+
+
+class SeksHttpStream(HttpStream):
+    """One request and its answer."""
+
+    @expect(RequestHeaders)
+    def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
+        request = event.request
+        authority = request.authority if request.method != "CONNECT" else ""
+        _claims[request] = Claim(request.scheme, authority or None)
+        if self.mode is HTTPMode.regular and not authority and request.method != "CONNECT":
+            # Addressed to the proxy itself. The hook refuses it; mitmproxy would look for a host to send it to.
+            request.data.host, request.data.port = "proxy.invalid", 0
+        yield from super().state_wait_for_request_headers(event)
+        if self._refused:
+            self.server_state = self.state_errored
+
+    def check_invalid(self, request: bool) -> layer.CommandGenerator[bool]:
+        if request:
+            # The hook checks more, and answers.
+            return False
+        assert self.flow.response is not None
+        try:
+            validate_headers(self.flow.response)
+        except ValueError:
+            yield commands.CloseConnection(self.flow.server_conn)
+            yield from self._refuse(Refused("upstream_malformed"))
+            return True
+        return False
+
+    def check_killed(self, emit_error_hook: bool) -> layer.CommandGenerator[bool]:
+        exchange = exchange_of(self.flow)
+        if exchange is not None and exchange.refusal is not None and not exchange.answered:
+            if self.flow.response is not None:
+                yield commands.CloseConnection(self.flow.server_conn)
+            yield from self._refuse(exchange.refusal)
+            return True
+        return (yield from super().check_killed(emit_error_hook))
+
+    def make_server_connection(self) -> layer.CommandGenerator[bool]:
+        connection, error = yield _GetConnection(
+            (self.flow.request.host, self.flow.request.port),
+            self.flow.request.scheme == "https",
+            self.flow.server_conn.via,
+            self.flow.server_conn.transport_protocol,
+        )
+        if error:
+            yield from self.handle_protocol_error(
+                ResponseProtocolError(self.stream_id, error, ErrorCode.CONNECT_FAILED)
+            )
+            return False
+        self.context.server = self.flow.server_conn = connection
+        yield SeksInjectHook(self.flow)
+        return not (yield from self.check_killed(True))
+
+    def start_request_stream(self) -> Commands:
+        if not (yield from self.make_server_connection()):
+            return
+        yield SendHttp(RequestHeaders(self.stream_id, self.flow.request, end_stream=False), self.context.server)
+        self._restore()
+        self.client_state = self.state_stream_request_body
+
+    @expect(RequestData, RequestTrailers, RequestEndOfMessage)
+    def state_consume_request_body(self, event: events.Event) -> Commands:
+        yield from super().state_consume_request_body(event)
+        self._restore()
+
+    def handle_protocol_error(self, event: RequestProtocolError | ResponseProtocolError) -> Commands:
+        if isinstance(event, ResponseProtocolError) and self._can_still_answer:
+            exchange = exchange_of(self.flow)
+            failure = exchange.session.take_failure() if exchange else None
+            yield from self._refuse(failure or Refused(_code(event)))
+            return
+        yield from super().handle_protocol_error(event)
+
+    @expect(RequestData, RequestTrailers, RequestEndOfMessage)
+    def state_discard_request_body(self, event: events.Event) -> Commands:
+        if isinstance(event, RequestEndOfMessage):
+            self.client_state = self.state_done
+            yield from self.flow_done()
+
+    def handle_connect_regular(self) -> Commands:
+        exchange = exchange_of(self.flow)
+        if exchange is not None and exchange.session.raw_tunnel and not self.flow.response:
+            self.child_layer = TCPLayer(self.context, ignore=True)
+        else:
+            self.child_layer = layer.NextLayer(self.context)
+        yield from self.handle_connect_finish()  # type: ignore[no-untyped-call]
+
+    def _refuse(self, refused: Refused) -> Commands:
+        """Answer in the host's place, once."""
+        exchange = exchange_of(self.flow)
+        if exchange is not None:
+            exchange.refuse(refused)
+            exchange.answered = True
+        self._restore()
+        # A client that waits for `100 Continue` may send its body or not: the next bytes could be either.
+        close = "expect" in self.flow.request.headers or refused.code == "request_malformed"
+        self.flow.error = None
+        self.flow.response = refusal_response(
+            refused, exchange.request_id if exchange else new_request_id(), close=close
+        )
+        if self.client_state != self.state_done:
+            self.client_state = self.state_discard_request_body
+        yield from self.send_response()
+        # What the host still says is nobody's business.
+        self.server_state = self.state_errored
+
+    def _restore(self) -> None:
+        exchange = exchange_of(self.flow)
+        if exchange is not None:
+            exchange.restore(self.flow.request)
+
+    @property
+    def _refused(self) -> bool:
+        exchange = exchange_of(self.flow)
+        return exchange is not None and exchange.answered
+
+    @property
+    def _can_still_answer(self) -> bool:
+        return (
+            not self._refused
+            and self.flow.response is None
+            and self.client_state != self.state_errored
+            and self.server_state not in (self.state_done, self.state_errored)
+        )
+
+
+class SeksHttp1Server(Http1Server):
+    """HTTP/1 towards the agent."""
+
+    def send(self, event: Any) -> Commands:
+        if not isinstance(event, ResponseProtocolError):
+            yield from super().send(event)
+            return
+        # What can't be answered in the stream: nothing was sent yet, or it breaks off in the middle.
+        status = event.code.http_status_code()
+        if self.conn.connected and not self.response and status is not None:
+            yield from self._send_refusal(Refused(_code(event)), new_request_id())
+        yield commands.CloseConnection(self.conn)
+
+    def read_headers(self, event: events.ConnectionEvent) -> Commands:
+        if isinstance(event, events.ConnectionClosed):
+            yield commands.CloseConnection(self.conn)
+            return
+        lines = self.buf.maybe_extract_lines()
+        if not lines:
+            if len(self.buf) > MAX_HEAD:
+                yield from self._malformed(Refused("headers_too_large"))
+            return
+        try:
+            self.request = http1.read_request_head([bytes(line) for line in lines])
+            size = http1.expected_http_body_size(self.request)
+        except ValueError:
+            self.request = None
+            yield from self._malformed(Refused("request_malformed", "That is no HTTP request."))
+            return
+        yield ReceiveHttp(RequestHeaders(self.stream_id, self.request, size == 0))
+        self.body_reader = make_body_reader(size)
+        self.state = self.read_body
+        yield from self.state(event)
+
+    def _malformed(self, refused: Refused) -> Commands:
+        """Answer a head that never becomes a request; the connection can't be used after it."""
+        self.state = self.ignore
+        data = Malformed(self.context, refused, new_request_id())
+        yield SeksMalformedHook(data)
+        yield from self._send_refusal(refused, data.request_id)
+        yield commands.CloseConnection(self.conn)
+
+    def _send_refusal(self, refused: Refused, request_id: str) -> Commands:
+        response = refusal_response(refused, request_id, close=True)
+        yield commands.SendData(self.conn, http1.assemble_response(response))
+
+    @expect(events.DataReceived, events.ConnectionClosed)
+    def ignore(self, _: events.Event) -> Iterator[commands.Command]:
+        self.buf = type(self.buf)()
+        yield from ()
+
+
+class SeksHttpLayer(HttpLayer):
+    """mitmproxy's, with the two classes above in it."""
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, events.Start):
+            self.connections[self.context.client] = SeksHttp1Server(self.context.fork())
+        yield from super()._handle_event(event)
+
+    def make_stream(self, stream_id: int) -> Commands:
+        self.streams[stream_id] = SeksHttpStream(self.context.fork(), stream_id)
+        yield from self.event_to_child(self.streams[stream_id], events.Start())
+
+
+class CloseLayer(layer.Layer):
+    """For what isn't spoken here: the connection ends."""
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, events.Start):
+            yield commands.CloseConnection(self.context.client)
+
+
+def _code(event: ResponseProtocolError) -> str:
+    if event.code is ErrorCode.GENERIC_SERVER_ERROR and event.message == "server closed connection":
+        return "upstream_unreachable"
+    return _CODES.get(event.code, "internal")

@@ -1,0 +1,35 @@
+"""A refusal as the answer that a client gets."""
+
+import json
+
+from mitmproxy import http
+
+from seks_addon.refusal import Refused
+
+
+def refusal_response(refused: Refused, request_id: str, *, close: bool = False) -> http.Response:
+    """Make the JSON answer of the interface. Constant but for names and the request id."""
+    body = json.dumps(
+        {
+            "error": {
+                "type": "seks_refused",
+                "code": refused.code,
+                "message": refused.message,
+                "hint": refused.hint,
+                "request_id": request_id,
+            }
+        }
+    ).encode()
+    headers = {
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "X-Seks-Error": refused.code,
+        "Cache-Control": "no-store",
+    }
+    if refused.status == 407:
+        headers["Proxy-Authenticate"] = 'Basic realm="seks", charset="UTF-8"'
+    if refused.status in (429, 503):
+        headers["Retry-After"] = "5"
+    if close:
+        headers["Connection"] = "close"
+    return http.Response.make(refused.status, body, headers)

@@ -1,0 +1,5 @@
+"""What `mitmdump -s` loads: `python -m seks_addon` prints the path of this file."""
+
+from seks_addon.addon.addon import SeksAddon
+
+addons = [SeksAddon()]

@@ -1,0 +1,65 @@
+"""What a running proxy holds open: the vault, the audit log's writer, the way to the hosts."""
+
+import logging
+from typing import Self
+
+from seks_addon.addon.upstream import Upstream
+from seks_addon.audit import AuditLog, AuditWriter
+from seks_addon.audit.runs import Run, dead_runs
+from seks_addon.destination.host import Origin
+from seks_addon.secret import Secret
+from seks_addon.settings import Intercept, Settings
+from seks_addon.vault import Grant, Vault
+
+logger = logging.getLogger("seks.proxy")
+
+#: How long a request waits for a locked vault, in seconds: it is read on the event loop.
+VAULT_TIMEOUT = 0.2
+
+
+class Service:
+    """Opened once a worker; every method reads the vault anew, so that a change holds from the next request."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open everything; raises `SeksError` and then leaves nothing open."""
+        settings.home.check()
+        self.settings = settings
+        self.upstream = Upstream(settings)
+        self.vault = Vault.open(settings.home, timeout=VAULT_TIMEOUT)
+        try:
+            with AuditLog(settings.home.audit) as log:
+                interrupted = log.interrupt(dead_runs(settings.home.run, log.pending_runs()))
+            if interrupted:
+                logger.warning("%d requests of an earlier run were interrupted; the audit log says so", interrupted)
+            self._run = Run(settings.home.run)
+            self.audit = AuditWriter(settings.home.audit, self._run.id)
+        except BaseException:
+            self.vault.close()
+            raise
+
+    def close(self) -> None:
+        self.audit.close()
+        self._run.close()
+        self.vault.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def is_tunnelled(self, origin: Origin) -> bool:
+        """Tell whether a connection to `origin` passes unseen. One that a secret is bound to never does."""
+        if self.vault.secrets.bound_to(origin):
+            return False
+        return self.settings.intercept is Intercept.BOUND or any(
+            pattern.matches(origin.host) for pattern in self.settings.tunnel
+        )
+
+    def check_egress(self, origin: Origin) -> None:
+        """Raise `Refused` unless agents may reach `origin`."""
+        self.settings.egress.check(origin.host, bound=self.vault.secrets.bound_to(origin))
+
+    def reveal(self, grant: Grant) -> Secret:
+        """Decrypt what a token stands for."""
+        return self.vault.secrets.reveal(grant.secret_id, grant.client_id)

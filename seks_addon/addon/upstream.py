@@ -1,0 +1,162 @@
+"""The way to a host: the gate before every connection, and TLS in both directions."""
+
+import asyncio
+import ipaddress
+import socket
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import certifi
+from cryptography import x509
+from mitmproxy import certs, connection, tls
+from mitmproxy.addons.tlsconfig import DEFAULT_HOSTFLAGS
+from OpenSSL import SSL
+
+from seks_addon import ca
+from seks_addon.destination.address import Address, AddressGuard
+from seks_addon.destination.host import Origin, is_address
+from seks_addon.refusal import Refused
+from seks_addon.settings import Settings
+
+#: How long looking up a name may take, in seconds.
+LOOKUP_TIMEOUT: Final = 10.0
+
+_ALPN: Final = b"http/1.1"
+
+
+class Upstream:
+    """Opens the way to one origin at a time: resolved, checked, pinned, verified."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._guard = AddressGuard(settings.allow_private)
+        self._to_agents, self._certificates = _agent_side(ca.load(settings.home))
+        self._to_hosts = _host_side(settings.upstream_ca)
+        self._origins: weakref.WeakKeyDictionary[connection.Server, Origin] = weakref.WeakKeyDictionary()
+        self._verified: weakref.WeakSet[connection.Server] = weakref.WeakSet()
+
+    def listening_at(self, addresses: Iterable[tuple[str, int]]) -> None:
+        """Name the proxy's own addresses: no agent gets a connection to them."""
+        own = [(ipaddress.ip_address(host.partition("%")[0]), port) for host, port in addresses]
+        self._guard = AddressGuard(self._settings.allow_private, own)
+
+    async def resolve(self, origin: Origin) -> tuple[str, int]:
+        """Give the address to connect to for `origin`; raises `Refused` unless every answer is safe."""
+        target = self._settings.connect_to.get(origin)
+        if target is not None:
+            # The operator's word, as for curl; the certificate is still verified for the origin.
+            return str((await _lookup(target))[0]), target.port
+        addresses = await _lookup(origin)
+        if problem := self._guard.first_problem(addresses, origin.port):
+            raise Refused("address_blocked", f"The address of {origin.host} is not allowed: {problem}.")
+        return str(addresses[0]), origin.port
+
+    async def pin(self, server: connection.Server, origin: Origin) -> None:
+        """Let mitmproxy connect to the checked address, whatever the name resolves to in the meantime."""
+        server.address = await self.resolve(origin)
+        server.sni = origin.host
+        self._origins[server] = origin
+
+    def origin_of(self, server: connection.Server) -> Origin | None:
+        """The origin that a connection was opened for."""
+        return self._origins.get(server)
+
+    def start_tls_to_host(self, data: tls.TlsData) -> None:
+        """Verify the host's certificate for the origin, whatever the client or an option says."""
+        assert isinstance(data.conn, connection.Server)
+        origin = self._origins[data.conn]
+        ssl_conn = SSL.Connection(self._to_hosts)
+        # pyOpenSSL has no public way to set the name to verify; mitmproxy's own TLS add-on does the same.
+        lib: Any = SSL._lib  # type: ignore[attr-defined]  # noqa: SLF001
+        parameters = lib.SSL_get0_param(ssl_conn._ssl)  # noqa: SLF001
+        lib.X509_VERIFY_PARAM_set_hostflags(parameters, DEFAULT_HOSTFLAGS)
+        name = origin.host.encode("ascii")
+        if is_address(origin.host):
+            packed = ipaddress.ip_address(origin.host).packed
+            done = lib.X509_VERIFY_PARAM_set1_ip(parameters, packed, len(packed))
+        else:
+            ssl_conn.set_tlsext_host_name(name)
+            done = lib.X509_VERIFY_PARAM_set1_host(parameters, name, len(name))
+        if done != 1:
+            raise RuntimeError("OpenSSL refused the name to verify")
+        ssl_conn.set_alpn_protos([_ALPN])
+        ssl_conn.set_connect_state()
+        data.ssl_conn = ssl_conn
+
+    def tls_established(self, server: connection.Server) -> None:
+        """Remember that the certificate was verified for the connection's origin."""
+        self._verified.add(server)
+
+    def is_verified_for(self, server: connection.Server, origin: Origin) -> bool:
+        """Tell whether `server` is an open TLS connection whose certificate was verified for `origin`."""
+        return server in self._verified and server.tls_established and self._origins.get(server) == origin
+
+    @staticmethod
+    def failed_verification(data: tls.TlsData) -> bool:
+        """Tell whether a handshake with a host failed over its certificate."""
+        if data.ssl_conn is None:
+            return False
+        result: int = SSL._lib.SSL_get_verify_result(data.ssl_conn._ssl)  # type: ignore[attr-defined]  # noqa: SLF001
+        return result != 0
+
+    def start_tls_to_agent(self, data: tls.TlsData) -> None:
+        """Answer an agent's handshake with a certificate for the name that it asks for."""
+        client = data.context.client
+        name = client.sni or (data.context.server.address or ("",))[0]
+        entry = self._certificates.get_cert(name, [_general_name(name)])
+        ssl_conn = SSL.Connection(self._to_agents)
+        ssl_conn.use_certificate(entry.cert.to_cryptography())
+        ssl_conn.use_privatekey(entry.privatekey)
+        ssl_conn.set_accept_state()
+        data.ssl_conn = ssl_conn
+
+
+async def _lookup(origin: Origin) -> list[Address]:
+    if is_address(origin.host):
+        return [ipaddress.ip_address(origin.host)]
+    try:
+        answers = await asyncio.wait_for(
+            asyncio.get_running_loop().getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM),
+            LOOKUP_TIMEOUT,
+        )
+    except (OSError, TimeoutError):
+        raise Refused("upstream_unreachable", f"The name {origin.host} could not be resolved.") from None
+    return [ipaddress.ip_address(str(sockaddr[0]).partition("%")[0]) for *_, sockaddr in answers]
+
+
+def _agent_side(authority: ca.Authority) -> tuple[SSL.Context, certs.CertStore]:
+    context = _context(SSL.TLS_SERVER_METHOD)
+    context.set_alpn_select_callback(lambda _, offers: _ALPN if _ALPN in offers else SSL.NO_OVERLAPPING_PROTOCOLS)
+    # The store signs leaves and keeps the last hundred or so. It types its key as RSA and takes any.
+    store = certs.CertStore(
+        default_privatekey=authority.key,  # type: ignore[arg-type]
+        default_ca=certs.Cert(authority.certificate),
+        default_chain_file=None,
+        default_crl=b"",
+        dhparams=b"",  # type: ignore[arg-type]
+    )
+    return context, store
+
+
+def _host_side(upstream_ca: Iterable[Path]) -> SSL.Context:
+    context = _context(SSL.TLS_CLIENT_METHOD)
+    context.set_verify(SSL.VERIFY_PEER)
+    for path in (certifi.where(), *upstream_ca):
+        context.load_verify_locations(str(path))
+    return context
+
+
+def _context(method: int) -> SSL.Context:
+    context = SSL.Context(method)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+    return context
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name.encode("idna").decode())

@@ -1,0 +1,171 @@
+"""May this request use these tokens? Plain values in, substitutions or a refusal out; nothing is decrypted here."""
+
+import urllib.parse
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from seks_addon import strict
+from seks_addon.binding import Endpoint
+from seks_addon.destination.host import Origin
+from seks_addon.placements import Match
+from seks_addon.placements.basic import decode_basic
+from seks_addon.policy import expired
+from seks_addon.refusal import Refused
+from seks_addon.strict import Head
+from seks_addon.tokens import find_lookalikes, is_token
+from seks_addon.vault.agents import Agent
+from seks_addon.vault.tokens import Grant
+
+#: Looks a token up; None for one that isn't in the vault.
+Resolve = Callable[[str], Grant | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Substitution:
+    """A token that stands where it may, and what it stands for."""
+
+    match: Match
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The head to send on, still with its tokens, and what is to be swapped in it."""
+
+    head: Head
+    substitutions: tuple[Substitution, ...]
+
+
+class TokenRefused(Refused):
+    """A refusal that concerns a known token, so that the audit log can name it."""
+
+    def __init__(self, refusal: Refused, grant: Grant) -> None:
+        super().__init__(refusal.code, refusal.message, hint=refusal.hint)
+        self.grant = grant
+
+
+def decide(head: Head, origin: Origin, scheme: str, agent: Agent, resolve: Resolve, moment: datetime) -> Decision:
+    """Judge a request whose framing and authority are checked already.
+
+    Raises `Refused` (or `TokenRefused`) for the first thing that is wrong. A request without a token is
+    passed as it is: many clients begin so, and wait for the 401.
+    """
+    found = _find_tokens(head)
+    if not found:
+        return Decision(head, ())
+    if scheme != "https":
+        raise Refused("cleartext_refused")
+    head = strict.strip_for_token(head)
+    grants = {token: _live_grant(token, agent, resolve, moment) for token in found}
+    substitutions = []
+    for token, grant in grants.items():
+        try:
+            substitutions += _substitutions(head, origin, token, grant)
+        except TokenRefused:
+            raise
+        except Refused as refusal:
+            raise TokenRefused(refusal, grant) from None
+    _refuse_strays(head, {sub.match.index for sub in substitutions}, grants)
+    return Decision(head, tuple(substitutions))
+
+
+def _live_grant(token: str, agent: Agent, resolve: Resolve, moment: datetime) -> Grant:
+    if not is_token(token):
+        raise Refused("token_malformed")
+    grant = resolve(token)
+    if grant is None or grant.agent_id != agent.id:
+        # Another's token and none at all can't be told apart.
+        raise Refused("token_unknown", f"The agent {agent.name!r} has no such token.")
+    if grant.revoked:
+        raise TokenRefused(
+            Refused(
+                "token_revoked",
+                f"The token for the secret {grant.secret!r} was revoked.",
+                hint=f"Issue a new one with `seks token issue {grant.secret}`.",
+            ),
+            grant,
+        )
+    for end, what in ((grant.expires, "token for the"), (grant.secret_expires, "")):
+        if end and expired(datetime.fromisoformat(end), moment):
+            raise TokenRefused(
+                Refused(
+                    "token_expired",
+                    f"The {what} secret {grant.secret!r} expired.".replace("  ", " "),
+                    hint=f"Issue a new token with `seks token issue {grant.secret}`."
+                    if what
+                    else "Add the secret again with a later --expires.",
+                ),
+                grant,
+            )
+    return grant
+
+
+def _substitutions(head: Head, origin: Origin, token: str, grant: Grant) -> list[Substitution]:
+    endpoint = grant.binding.at(origin)
+    if endpoint is None:
+        raise Refused(
+            "host_not_allowed",
+            f"The secret {grant.secret!r} is not bound to {origin}.",
+            hint=f"It is bound to {', '.join(grant.binding.hosts)}.",
+        )
+    matches = _matches(head, endpoint, token)
+    if not matches:
+        raise _misplaced(endpoint, grant)
+    strict.check_with_token(head, [match.index for match in matches], encoded_slash=endpoint.encoded_slash)
+    grant.binding.policy.check(head.method, head.path, whose=f"the secret {grant.secret!r}")
+    grant.policy.check(head.method, head.path, whose=f"the token for the secret {grant.secret!r}")
+    return [Substitution(match, grant) for match in matches]
+
+
+def _matches(head: Head, endpoint: Endpoint, token: str) -> list[Match]:
+    by_header = {
+        match.index: match
+        for placement in endpoint.placements
+        for match in placement.match(head.headers)
+        if match.token == token
+    }
+    return list(by_header.values())
+
+
+def _refuse_strays(head: Head, claimed: set[int], grants: dict[str, Grant]) -> None:
+    """Raise where a token stands anywhere but in the claimed headers, or more than once in one of them."""
+    places = [_texts_of_target(head)]
+    for index, (_, value) in enumerate(head.headers):
+        texts = _texts_of_header(value)
+        if index not in claimed or sum(len(find_lookalikes(text)) for text in texts) != 1:
+            places.append(texts)
+    for texts in places:
+        for text in texts:
+            for token in find_lookalikes(text):
+                grant = grants[token]
+                raise TokenRefused(_misplaced(None, grant), grant)
+
+
+def _misplaced(endpoint: Endpoint | None, grant: Grant) -> Refused:
+    hint = None
+    if endpoint is not None:
+        hint = f"At this host it may stand in: {'; '.join(p.where for p in endpoint.placements)}."
+    return Refused(
+        "token_misplaced",
+        f"A token for the secret {grant.secret!r} stands where the secret doesn't allow one.",
+        hint=hint,
+    )
+
+
+def _find_tokens(head: Head) -> list[str]:
+    texts = _texts_of_target(head)
+    for _, value in head.headers:
+        texts += _texts_of_header(value)
+    return list(dict.fromkeys(token for text in texts for token in find_lookalikes(text)))
+
+
+def _texts_of_target(head: Head) -> list[str]:
+    decoded = urllib.parse.unquote(head.target, "latin-1")
+    return [head.target] if decoded == head.target else [head.target, decoded]
+
+
+def _texts_of_header(value: str) -> list[str]:
+    if pair := decode_basic(value):
+        return [value, *pair]
+    return [value]

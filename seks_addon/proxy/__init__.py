@@ -1,0 +1,1 @@
+"""The proxy as a program: listening, workers, readiness, logs, a graceful end."""

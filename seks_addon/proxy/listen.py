@@ -1,0 +1,105 @@
+"""The socket that agents connect to, and how the proxy says where it is."""
+
+import errno
+import ipaddress
+import json
+import os
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from seks_addon.destination.host import Origin, parse_user_origin
+from seks_addon.errors import ConfigError, InputError, ProxyError
+from seks_addon.home import Home, write_over
+
+DEFAULT: Final = "127.0.0.1:7357"
+#: Connections that wait to be accepted; the kernel may allow fewer.
+BACKLOG: Final = 1024
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Read HOST:PORT; port 0 takes a free one. Raises `ConfigError`."""
+    host, colon, port = text.rpartition(":")
+    try:
+        if not colon or not port.isdigit() or int(port) > 65535:
+            raise InputError("the port is missing")
+        name = "localhost" if host == "localhost" else parse_user_origin(f"{host}:1").host
+    except InputError:
+        raise ConfigError(f"listen: {text!r} is not HOST:PORT", hint=f"for example {DEFAULT}") from None
+    return name, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can connect to `host`."""
+    return host == "localhost" or (_is_ip(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Open the listening socket; raises `ProxyError`."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise ProxyError(f"can't listen on {host}: {error.strerror}", hint="see --listen") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        where = f"{host}:{port}"
+        if error.errno == errno.EADDRINUSE:
+            raise ProxyError(
+                f"{where} is in use", hint="end the other program, or choose another port with --listen (0: a free one)"
+            ) from None
+        raise ProxyError(f"can't listen on {where}: {error.strerror}", hint="see --listen") from None
+    return listener
+
+
+def announcement(home: Home, listener: socket.socket, *, workers: int, require_agent_auth: bool) -> dict[str, Any]:
+    """What `--ready-file` says."""
+    host, port = listener.getsockname()[:2]
+    listen = Origin(host, port)
+    # Nobody can connect to `0.0.0.0` from elsewhere; from here, loopback is meant.
+    reachable = host
+    if ipaddress.ip_address(host).is_unspecified:
+        reachable = "::1" if ":" in host else "127.0.0.1"
+    return {
+        "pid": os.getpid(),
+        "listen": _with_port(listen),
+        "proxy_url": f"http://{_with_port(Origin(reachable, port))}",
+        "ca_cert": str(home.ca_cert),
+        "workers": workers,
+        "require_agent_auth": require_agent_auth,
+    }
+
+
+def announce(paths: Iterable[Path], content: dict[str, Any]) -> None:
+    """Write the ready files, each in one step."""
+    for path in paths:
+        write_over(path, json.dumps(content).encode() + b"\n")
+
+
+def withdraw(paths: Iterable[Path]) -> None:
+    """Remove the ready files that are still this process's own."""
+    for path in paths:
+        try:
+            if json.loads(path.read_bytes())["pid"] == os.getpid():
+                path.unlink()
+        except (OSError, ValueError, KeyError):
+            continue
+
+
+def _with_port(origin: Origin) -> str:
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    return f"{host}:{origin.port}"
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,145 @@
+"""What the proxy was told: options of `seks-proxy run`, keys of `config.toml`, options in a stock mitmproxy."""
+
+import ipaddress
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography import x509
+
+from seks_addon.destination.address import Network
+from seks_addon.destination.egress import Egress, EgressPolicy
+from seks_addon.destination.host import HostPattern, Origin, parse_user_origin
+from seks_addon.errors import ConfigError, InputError
+from seks_addon.home import Home
+
+
+class Intercept(StrEnum):
+    """`all`: every TLS connection; `bound`: only hosts that a secret is bound to, the rest is tunnelled."""
+
+    ALL = "all"
+    BOUND = "bound"
+
+
+#: The settings that have one value in text form each, and those that are lists of texts.
+SCALARS: Final = ("intercept", "egress")
+LISTS: Final = ("tunnel", "allow_host", "deny_host", "allow_private", "connect_to", "upstream_ca")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one proxy behaves; read and checked once, at its start."""
+
+    home: Home
+    require_agent_auth: bool = False
+    intercept: Intercept = Intercept.ALL
+    tunnel: tuple[HostPattern, ...] = ()
+    egress: EgressPolicy = field(default_factory=EgressPolicy)
+    allow_private: tuple[Network, ...] = ()
+    #: Connections for the first go to the second, as curl's option of that name; the operator vouches for both.
+    connect_to: Mapping[Origin, Origin] = field(default_factory=dict)
+    upstream_ca: tuple[Path, ...] = ()
+
+    @classmethod
+    def parse(  # noqa: PLR0913 - one parameter a setting
+        cls,
+        home: Home,
+        *,
+        require_agent_auth: bool = False,
+        intercept: str = "all",
+        tunnel: Sequence[str] = (),
+        egress: str = "open",
+        allow_host: Sequence[str] = (),
+        deny_host: Sequence[str] = (),
+        allow_private: Sequence[str] = (),
+        connect_to: Sequence[str] = (),
+        upstream_ca: Sequence[str] = (),
+    ) -> "Settings":
+        """Read texts; raises `ConfigError` that names the setting."""
+        return cls(
+            home=home,
+            require_agent_auth=require_agent_auth,
+            intercept=_choice("intercept", intercept, Intercept),
+            tunnel=_patterns("tunnel", tunnel),
+            egress=EgressPolicy(
+                _choice("egress", egress, Egress),
+                _patterns("allow-host", allow_host),
+                _patterns("deny-host", deny_host),
+            ),
+            allow_private=tuple(_network(text) for text in allow_private),
+            connect_to=dict(_redirection(text) for text in connect_to),
+            upstream_ca=tuple(_certificates(text) for text in upstream_ca),
+        )
+
+
+def load_config(home: Home, known: Iterable[str]) -> dict[str, Any]:
+    """Read `config.toml` where there is one; keys are the names in `known`, with dashes or underscores."""
+    if not home.config.exists():
+        return {}
+    try:
+        data = tomllib.loads(home.config.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{home.config}: {error}", hint="mend it, or remove it") from None
+    values = {key.replace("-", "_"): value for key, value in data.items()}
+    names = frozenset(known)
+    for key in values:
+        if key not in names:
+            raise ConfigError(
+                f"{home.config}: there is no setting {key!r}",
+                hint="the settings are the options of `seks-proxy run`, without the leading dashes",
+            )
+    return values
+
+
+def _choice[T: StrEnum](name: str, text: str, choices: type[T]) -> T:
+    try:
+        return choices(text)
+    except ValueError:
+        raise ConfigError(f"{name}: {text!r} is none of {', '.join(choices)}") from None
+
+
+def _patterns(name: str, texts: Sequence[str]) -> tuple[HostPattern, ...]:
+    try:
+        return tuple(HostPattern.parse(text) for text in texts)
+    except InputError as error:
+        raise ConfigError(f"{name}: {error.message}", hint=error.hint) from None
+
+
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        raise ConfigError(
+            f"allow-private: {text!r} is no network", hint="write it as 10.1.2.0/24 or fd00::/8"
+        ) from None
+
+
+def _redirection(text: str) -> tuple[Origin, Origin]:
+    # An address of version 6 holds colons of its own, in brackets.
+    parts, depth, start = [], 0, 0
+    for index, character in enumerate(text):
+        depth += (character == "[") - (character == "]")
+        if character == ":" and depth == 0:
+            parts.append(text[start:index])
+            start = index + 1
+    parts.append(text[start:])
+    try:
+        if len(parts) != 4:
+            raise InputError("four parts are needed")
+        return parse_user_origin(f"{parts[0]}:{parts[1]}"), parse_user_origin(f"{parts[2]}:{parts[3]}")
+    except InputError as error:
+        raise ConfigError(f"connect-to: {text!r}: {error.message}", hint="write HOST1:PORT1:HOST2:PORT2") from None
+
+
+def _certificates(text: str) -> Path:
+    path = Path(text).expanduser().absolute()
+    try:
+        x509.load_pem_x509_certificates(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"upstream-ca: can't read {path}: {error.strerror}") from None
+    except ValueError:
+        raise ConfigError(f"upstream-ca: {path} holds no certificate in PEM form") from None
+    return path
