@@ -23,7 +23,7 @@ from seks_addon.addon.session import Session, identify, require_enabled
 from seks_addon.audit import Outcome
 from seks_addon.authorize import decide
 from seks_addon.destination import authority
-from seks_addon.destination.host import Origin, is_address, parse_origin
+from seks_addon.destination.host import Origin, is_address, is_loopback, parse_origin
 from seks_addon.errors import InputError, SeksError
 from seks_addon.refusal import Refused
 from seks_addon.strict import Head
@@ -92,16 +92,18 @@ class SeksAddon:
             for name in options.REPLACED:
                 if replaced := ctx.master.addons.get(name):
                     ctx.master.addons.remove(replaced)
+            proxyserver = ctx.master.addons.get("proxyserver")
+            listening = [(str(address[0]), address[1]) for address in proxyserver.listen_addrs()]
             if self._service is None:
-                self._service = Service(options.read_settings(ctx.options))
+                loopback_only = all(is_loopback(host) for host, _ in listening)
+                self._service = Service(options.read_settings(ctx.options, loopback_only=loopback_only))
         except (SeksError, exceptions.OptionsError) as error:
             # Without a service every hook refuses; mitmproxy exits over the logged error.
             said = options.as_options_error(error) if isinstance(error, SeksError) else error
             logger.error("%s", said)
             ctx.master.shutdown()
             return
-        if proxyserver := ctx.master.addons.get("proxyserver"):
-            self.service.upstream.listening_at([(str(a[0]), a[1]) for a in proxyserver.listen_addrs()])
+        self.service().upstream.listening_at(listening)
 
     def done(self) -> None:
         if self._service is not None:
@@ -110,8 +112,8 @@ class SeksAddon:
             self._service.close()
             self._service = None
 
-    @property
     def service(self) -> Service:
+        """The open service; raises `Refused` before there is one. No property: mitmproxy reads every attribute."""
         if self._service is None:
             raise Refused("internal", "The proxy is not ready.")
         return self._service
@@ -165,11 +167,11 @@ class SeksAddon:
             raise Refused("request_malformed", "A tunnel holds no other tunnel.")
         exchange.origin = origin = authority.connect_origin(flow.request.authority)
         session.agent = self._identify(exchange.head)
-        self.service.check_egress(origin)
-        raw = self.service.is_tunnelled(origin)
+        self.service().check_egress(origin)
+        raw = self.service().is_tunnelled(origin)
         if raw or is_address(origin.host):
             # The last moment to say why not: nobody could read it inside.
-            await self.service.upstream.resolve(origin)
+            await self.service().upstream.resolve(origin)
         session.tunnel, session.raw_tunnel = origin, raw
         session.approved.add(origin)
         # From here on mitmproxy knows the host by its canonical name.
@@ -179,7 +181,7 @@ class SeksAddon:
 
     @fails_closed(_shut_tls)
     def tls_start_client(self, data: tls.TlsData) -> None:
-        self.service.upstream.start_tls_to_agent(data)
+        self.service().upstream.start_tls_to_agent(data)
 
     @fails_closed(_shut_nothing)
     def tls_failed_client(self, data: tls.TlsData) -> None:
@@ -199,22 +201,22 @@ class SeksAddon:
         if address is None or (origin := Origin(address[0], address[1])) not in session.approved:
             raise Refused("egress_denied", "A connection was asked for that no request is for.")
         remember_address(data.server)
-        self.service.check_egress(origin)
-        await self.service.upstream.pin(data.server, origin)
+        self.service().check_egress(origin)
+        await self.service().upstream.pin(data.server, origin)
 
     @fails_closed(_shut_tls)
     def tls_start_server(self, data: tls.TlsData) -> None:
-        self.service.upstream.start_tls_to_host(data)
+        self.service().upstream.start_tls_to_host(data)
 
     @fails_closed(_shut_tls)
     def tls_established_server(self, data: tls.TlsData) -> None:
         if isinstance(data.conn, connection.Server):
-            self.service.upstream.tls_established(data.conn)
+            self.service().upstream.tls_established(data.conn)
 
     @fails_closed(_shut_nothing)
     def tls_failed_server(self, data: tls.TlsData) -> None:
         session = self.session(data.context.client)
-        if session.failure is None and self.service.upstream.failed_verification(data):
+        if session.failure is None and self.service().upstream.failed_verification(data):
             session.failure = Refused(
                 "upstream_untrusted", f"The certificate of {session.tunnel} could not be verified."
             )
@@ -236,7 +238,7 @@ class SeksAddon:
         assert exchange.origin is not None and exchange.scheme is not None and session.agent is not None
         head = strict.strip_hop_by_hop(exchange.head)
         decision = decide(
-            head, exchange.origin, exchange.scheme, session.agent, self.service.vault.tokens.resolve, now()
+            head, exchange.origin, exchange.scheme, session.agent, self.service().vault.tokens.resolve, now()
         )
         head, exchange.substitutions = decision.head, decision.substitutions
         fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head.headers]
@@ -245,11 +247,11 @@ class SeksAddon:
             fields = [(n, b"identity" if n.lower() == b"accept-encoding" else v) for n, v in fields]
             if not head.values("accept-encoding"):
                 fields.append((b"Accept-Encoding", b"identity"))
-        elif _is_websocket(exchange.head) and not self.service.vault.secrets.bound_to(exchange.origin):
+        elif _is_websocket(exchange.head) and not self.service().vault.secrets.bound_to(exchange.origin):
             fields += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
         flow.request.headers.fields = tuple(fields)
         flow.request.stream = exchange.count_request
-        await exchange.record_intents(self.service.audit)
+        await exchange.record_intents(self.service().audit)
 
     def _enter_tunnel(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         """A request inside a tunnel: its host was judged at the CONNECT, its agent is judged again."""
@@ -257,7 +259,7 @@ class SeksAddon:
         assert session.tunnel is not None and session.agent is not None
         exchange.origin = session.tunnel
         exchange.scheme = "https" if client.tls_established and flow.request.scheme == "https" else "http"
-        session.agent = require_enabled(self.service.vault.agents.by_id(session.agent.id))
+        session.agent = require_enabled(self.service().vault.agents.by_id(session.agent.id))
         if client.tls:
             authority.check_server_name(session.tunnel, client.sni)
         claim = claim_of(flow.request)
@@ -281,7 +283,7 @@ class SeksAddon:
         except InputError:
             raise Refused("request_malformed", "The request target names no host.") from None
         self._check_authority(exchange, claim.authority, claim.scheme)
-        self.service.check_egress(origin)
+        self.service().check_egress(origin)
         session.approved.add(origin)
         flow.request.data.host, flow.request.data.port = origin.host, origin.port
 
@@ -300,9 +302,9 @@ class SeksAddon:
         if not exchange.carries_credential:
             return
         assert exchange.origin is not None
-        if not self.service.upstream.is_verified_for(flow.server_conn, exchange.origin):
+        if not self.service().upstream.is_verified_for(flow.server_conn, exchange.origin):
             raise Refused("upstream_untrusted")
-        exchange.inject(flow.request, self.service.reveal)
+        exchange.inject(flow.request, self.service().reveal)
 
     @fails_closed(_shut_nothing)
     def seks_malformed(self, data: Malformed) -> None:
@@ -341,8 +343,12 @@ class SeksAddon:
             return
         refused = exchange.refusal
         outcome = Outcome.FAILED if failed or (refused and exchange.has_intents) else Outcome.ALLOWED
-        exchange.finish(self.service.audit, outcome, status=status, reason=refused.code if refused else None)
         _log(exchange, status, failed)
+        try:
+            exchange.finish(self.service().audit, outcome, status=status, reason=refused.code if refused else None)
+        except SeksError as error:
+            # The answer is decided already. An intent without an outcome gets one at the next start.
+            logger.error("%s could not be recorded: %s", exchange.request_id, error.message)
 
     def _begin(self, flow: http.HTTPFlow) -> Exchange:
         exchange = Exchange.begin(flow, self.session(flow.client_conn))
@@ -359,9 +365,9 @@ class SeksAddon:
         if len(values) > 1:
             raise Refused("agent_auth_failed")
         return identify(
-            self.service.vault,
+            self.service().vault,
             values[0] if values else None,
-            required=self.service.settings.require_agent_auth,
+            required=self.service().settings.require_agent_auth,
         )
 
 

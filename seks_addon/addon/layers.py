@@ -40,6 +40,7 @@ from mitmproxy.proxy.layers.tcp import TCPLayer
 from mitmproxy.proxy.utils import expect
 
 from seks_addon.addon.exchange import exchange_of, new_request_id
+from seks_addon.addon.guard import as_refusal
 from seks_addon.addon.respond import refusal_response
 from seks_addon.refusal import Refused
 from seks_addon.strict import MAX_HEAD
@@ -305,7 +306,12 @@ class SeksHttpLayer(HttpLayer):
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Start):
             self.connections[self.context.client] = SeksHttp1Server(self.context.fork())
-        yield from super()._handle_event(event)
+        try:
+            yield from super()._handle_event(event)
+        except Exception as error:  # noqa: BLE001
+            # mitmproxy would log it with its text, and leave the client waiting. HTTP/1 trailers end here.
+            as_refusal("http layer", error)
+            yield commands.CloseConnection(self.context.client)
 
     def make_stream(self, stream_id: int) -> Commands:
         self.streams[stream_id] = SeksHttpStream(self.context.fork(), stream_id)

@@ -68,22 +68,31 @@ _PREFIX: Final = "seks_"
 def declare(loader: Any) -> None:
     """Add the options of `seks-proxy run` to a stock mitmproxy, each with `seks_` before its name."""
     loader.add_option("seks_home", str, "", "SEKS's home directory; default $SEKS_HOME or ~/.seks.")
-    loader.add_option("seks_require_agent_auth", bool, False, "Refuse agents that don't say who they are.")
+    loader.add_option(
+        "seks_require_agent_auth",
+        str,
+        "auto",
+        "Refuse agents that don't say who they are; auto: unless mitmproxy listens on loopback only.",
+        choices=("auto", "yes", "no"),
+    )
     for name in SCALARS:
         loader.add_option(_PREFIX + name, str, "", f"As --{name} of `seks-proxy run`.")
     for name in LISTS:
         loader.add_option(_PREFIX + name, Sequence[str], [], f"As --{name.replace('_', '-')} of `seks-proxy run`.")
 
 
-def read_settings(options: optmanager.OptManager) -> Settings:
+def read_settings(options: optmanager.OptManager, *, loopback_only: bool) -> Settings:
     """Read what `declare` declared, over `config.toml`; raises `SeksError`."""
     home = Home.find(options.seks_home)
     home.check()
     config = load_config(home, (*SCALARS, *LISTS, "require_agent_auth", *_COMMAND_ONLY))
     values = {name: value for name, value in config.items() if name not in _COMMAND_ONLY}
-    for name in ("require_agent_auth", *SCALARS, *LISTS):
+    for name in (*SCALARS, *LISTS):
         if given := getattr(options, _PREFIX + name):
             values[name] = list(given) if name in LISTS else given
+    if options.seks_require_agent_auth != "auto":
+        values["require_agent_auth"] = options.seks_require_agent_auth == "yes"
+    values.setdefault("require_agent_auth", not loopback_only)
     return Settings.parse(home, **values)
 
 

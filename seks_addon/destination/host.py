@@ -63,6 +63,14 @@ def is_address(host: str) -> bool:
     return ":" in host or host.rpartition(".")[2].isdigit()
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can connect to what listens on `host`."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def parse_origin(text: str, default_port: int | None = 443) -> Origin:
     """Read `host`, `host:port`, `[v6]` or `[v6]:port`; raises `InputError`."""
     host, port = text, None

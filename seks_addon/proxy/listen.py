@@ -30,11 +30,6 @@ def parse_listen(text: str) -> tuple[str, int]:
     return name, int(port)
 
 
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can connect to `host`."""
-    return host == "localhost" or (_is_ip(host) and ipaddress.ip_address(host).is_loopback)
-
-
 def bind(host: str, port: int) -> socket.socket:
     """Open the listening socket; raises `ProxyError`."""
     try:
@@ -95,11 +90,3 @@ def withdraw(paths: Iterable[Path]) -> None:
 def _with_port(origin: Origin) -> str:
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     return f"{host}:{origin.port}"
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

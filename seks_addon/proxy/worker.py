@@ -49,7 +49,7 @@ async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[]
     master.options.update(server=False)
     with asyncio_utils.set_eager_task_factory():
         await master.running()
-        addon.service.upstream.listening_at([listener.getsockname()[:2]])
+        addon.service().upstream.listening_at([listener.getsockname()[:2]])
         # What mitmproxy does for `--mode regular`, less its own socket.
         instance: Any = ServerInstance.make("regular", proxyserver)
         server = await asyncio.start_server(instance.handle_stream, sock=listener, backlog=BACKLOG)

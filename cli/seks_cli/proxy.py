@@ -1,0 +1,141 @@
+"""`seks-proxy`: runs the proxy, or checks its configuration."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from seks_addon import __version__
+from seks_addon.destination.host import is_loopback
+from seks_addon.errors import SeksError
+from seks_addon.home import Home
+from seks_addon.proxy import listen, logs
+from seks_addon.proxy.supervisor import serve
+from seks_addon.settings import LISTS, SCALARS, Settings, load_config
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+def _options(command: Any) -> Any:
+    """The options that `run` and `check` share, in the order of the help."""
+    for option in reversed(
+        (
+            click.option("--home", help="SEKS's home.  [default: $SEKS_HOME or ~/.seks]"),
+            click.option("--listen", default=listen.DEFAULT, show_default=True, metavar="HOST:PORT",
+                         help="Where agents connect; port 0 takes a free one."),
+            click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True,
+                         help="How many processes serve."),
+            click.option("--ready-file", type=click.Path(dir_okay=False, path_type=Path),
+                         help="Written (JSON) when connections are accepted."),
+            click.option("--intercept", type=click.Choice(["all", "bound"]), default="all", show_default=True,
+                         help="Every TLS connection, or only hosts that a secret is bound to."),
+            click.option("--tunnel", multiple=True, metavar="HOST", help="Never intercept this host."),
+            click.option("--egress", type=click.Choice(["open", "bound", "list"]), default="open",
+                         show_default=True, help="Which hosts agents may reach."),
+            click.option("--allow-host", multiple=True, metavar="PATTERN",
+                         help="Let agents reach it; *. stands for one label, **. for one or more."),
+            click.option("--deny-host", multiple=True, metavar="PATTERN", help="Never let agents reach it."),
+            click.option("--allow-private", multiple=True, metavar="CIDR",
+                         help="Addresses that the guard would refuse."),
+            click.option("--require-agent-auth/--no-require-agent-auth", default=None,
+                         help="Agents must say who they are.  [default: unless listening on loopback]"),
+            click.option("--connect-to", multiple=True, metavar="HOST1:PORT1:HOST2:PORT2",
+                         help="Connections for the first go to the second."),
+            click.option("--upstream-ca", multiple=True, metavar="FILE",
+                         help="Further trust anchors for upstream certificates (PEM)."),
+            click.option("--log-format", type=click.Choice(logs.FORMATS), default="text", show_default=True,
+                         help="How the log on standard error is written."),
+            click.option("--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True,
+                         help="The least level that is written."),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+_NAMES = ("listen", "workers", "ready_file", "require_agent_auth", "log_format", "log_level", *SCALARS, *LISTS)
+
+
+class _Configured(click.Command):
+    """A command whose options take their defaults from the home's `config.toml`."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        home = click.Context(self, info_name=info_name, parent=parent, resilient_parsing=True)
+        option = self.make_parser(home).parse_args(list(args))[0].get("home") if args else None
+        extra["default_map"] = load_config(Home.find(option), _NAMES)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.group(context_settings=_CONTEXT)
+@click.version_option(__version__, prog_name="seks-proxy")
+def cli() -> None:
+    """Swap agents' fake tokens for real credentials, on the way out."""
+
+
+@cli.command(cls=_Configured)
+@_options
+def run(**given: Any) -> None:
+    """Run the proxy in the foreground, until SIGINT or SIGTERM."""
+    settings, host, port = _settings(given)
+    logs.configure(given["log_format"], given["log_level"])
+    ready_file = given["ready_file"]
+    serve(
+        settings,
+        host,
+        port,
+        workers=given["workers"],
+        ready_file=Path(ready_file).absolute() if ready_file else None,
+        say=lambda line: click.echo(line, err=True),
+    )
+
+
+@cli.command(cls=_Configured)
+@_options
+def check(**given: Any) -> None:
+    """Check the configuration and that everything can be opened, without starting."""
+    settings, host, port = _settings(given)
+    from seks_addon.addon.service import Service
+
+    Service(settings).close()
+    click.echo(f"The configuration is good: {settings.home.root}, listening on {host}:{port}.", err=True)
+
+
+def _settings(given: dict[str, Any]) -> tuple[Settings, str, int]:
+    host, port = listen.parse_listen(given["listen"])
+    required = given["require_agent_auth"]
+    settings = Settings.parse(
+        Home.find(given["home"]),
+        require_agent_auth=not is_loopback(host) if required is None else required,
+        **{name: given[name] for name in (*SCALARS, *LISTS)},
+    )
+    settings.home.check()
+    return settings, host, port
+
+
+def main() -> None:
+    """The entry point of `seks-proxy`."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        _fail(error.format_message(), f"see `{error.ctx.command_path} --help`"
+              if isinstance(error, click.UsageError) and error.ctx else None, error.exit_code)  # fmt: skip
+    except SeksError as error:
+        _fail(error.message, error.hint, 1)
+
+
+def _fail(message: str, hint: str | None, code: int) -> None:
+    click.echo(f"seks: error: {message}", err=True)
+    if hint:
+        click.echo(f"seks: hint: {hint}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
