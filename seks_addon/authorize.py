@@ -8,7 +8,7 @@ from datetime import datetime
 from seks_addon import strict
 from seks_addon.binding import Endpoint
 from seks_addon.destination.host import Origin
-from seks_addon.placements import Match
+from seks_addon.placements import Header, Match
 from seks_addon.placements.basic import decode_basic
 from seks_addon.policy import expired
 from seks_addon.refusal import Refused
@@ -131,8 +131,8 @@ def _matches(head: Head, endpoint: Endpoint, token: str) -> list[Match]:
 def _refuse_strays(head: Head, claimed: set[int], grants: dict[str, Grant]) -> None:
     """Raise where a token stands anywhere but in the claimed headers, or more than once in one of them."""
     places = [_texts_of_target(head)]
-    for index, (_, value) in enumerate(head.headers):
-        texts = _texts_of_header(value)
+    for index, header in enumerate(head.headers):
+        texts = _texts_of_header(header)
         if index not in claimed or sum(len(find_lookalikes(text)) for text in texts) != 1:
             places.append(texts)
     for texts in places:
@@ -155,8 +155,8 @@ def _misplaced(endpoint: Endpoint | None, grant: Grant) -> Refused:
 
 def _find_tokens(head: Head) -> list[str]:
     texts = _texts_of_target(head)
-    for _, value in head.headers:
-        texts += _texts_of_header(value)
+    for header in head.headers:
+        texts += _texts_of_header(header)
     return list(dict.fromkeys(token for text in texts for token in find_lookalikes(text)))
 
 
@@ -165,7 +165,5 @@ def _texts_of_target(head: Head) -> list[str]:
     return [head.target] if decoded == head.target else [head.target, decoded]
 
 
-def _texts_of_header(value: str) -> list[str]:
-    if pair := decode_basic(value):
-        return [value, *pair]
-    return [value]
+def _texts_of_header(header: Header) -> list[str]:
+    return [*header, *(decode_basic(header[1]) or ())]

@@ -1,8 +1,10 @@
 """The sandbox's certificate authority: made once, trusted by agents, used for nothing but intercepting them."""
 
+import contextlib
 import datetime
 import re
 import ssl
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,7 +22,7 @@ from seks_addon.home import PUBLIC_FILE, Home, require_private, write_new, write
 #: How long the CA is valid. Sandboxes are rebuilt more often; a leaf lives for a year at the most.
 LIFETIME: Final = datetime.timedelta(days=3650)
 
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n.+?\n-----END CERTIFICATE-----", re.DOTALL)
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\s.+?\s-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def create(home: Home) -> None:
 
 def load(home: Home) -> Authority:
     """Read the CA; raises `HomeError`."""
-    hint = "put back your copy of it, or remove the folder `ca` and run `seks init` again"
+    hint = "put back your copy of the folder `ca`"
     if not home.ca.exists():
         raise HomeError(f"the CA {home.ca} is missing", hint=hint)
     require_private(home.ca)
@@ -113,9 +115,22 @@ def bundle(home: Home) -> bytes:
     system = ssl.get_default_verify_paths().openssl_cafile
     if Path(system).is_file() and Path(system).resolve() != Path(certifi.where()).resolve():
         parts.append(Path(system).read_bytes())
-    roots = {ssl.PEM_cert_to_DER_cert(pem): None for part in parts for pem in _PEM.findall(part.decode("utf-8"))}
-    own = load(home).certificate.public_bytes(serialization.Encoding.PEM).decode()
-    return "".join([*map(ssl.DER_cert_to_PEM_cert, roots), own]).encode()
+    own = load(home).certificate.public_bytes(serialization.Encoding.DER)
+    return as_pem([*(root for part in parts for root in certificates(part)), own])
+
+
+def certificates(pem: bytes) -> list[bytes]:
+    """The certificates in a file of trust anchors, as DER, unread: stores hold some that strict parsers complain of."""
+    found = []
+    for block in _PEM.findall(pem):
+        with contextlib.suppress(ValueError):
+            found.append(ssl.PEM_cert_to_DER_cert(block.decode("ascii")))
+    return found
+
+
+def as_pem(found: Iterable[bytes]) -> bytes:
+    """Write certificates in DER form as one PEM file, each once."""
+    return "".join(map(ssl.DER_cert_to_PEM_cert, dict.fromkeys(found))).encode()
 
 
 def write_bundle(home: Home) -> None:

@@ -49,7 +49,8 @@ def open_database(
                 connection.execute(pragma)
             database = Database(connection)
             # In an empty database every migration is pending: these are all that this version knows.
-            known = {migration.name for migration in migrations.pending(Database(memory=True))}
+            with contextlib.closing(Database(memory=True)) as empty:
+                known = {migration.name for migration in migrations.pending(empty)}
             if not {migration.name for migration in migrations.applied(database)} <= known:
                 raise DatabaseError(f"{path} was written by a newer SEKS", hint="use that version")
             if migrations.pending(database):

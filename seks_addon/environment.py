@@ -50,14 +50,16 @@ EXTRA_CA: Final = ("NODE_EXTRA_CA_CERTS", "DENO_CERT")
 #: Redirected where they are set, and else left out: the first breaks rclone, the third yarn 2.
 BUNDLE_IF_SET: Final = ("AWS_CA_BUNDLE", "CODEX_CA_CERTIFICATE", "YARN_HTTPS_CA_FILE_PATH", "HTTPS_CA_FILE")
 
+#: Left out where the parent has it: some clients take it for the whole of their trust store. The bundle has the
+#: system's roots.
+REPLACED: Final = ("SSL_CERT_DIR",)
+
 #: Node from 22 on, and Perl, look at the proxy variables only when they are told to. Older ones ignore it.
 FLAGS: Final = MappingProxyType({"NODE_USE_ENV_PROXY": "1", "PERL_LWP_ENV_PROXY": "1"})
 
 #: What no secret may claim.
 RESERVED: Final = frozenset((*PROXY, *NO_PROXY, *BUNDLE, *EXTRA_CA, *BUNDLE_IF_SET, *FLAGS, "NODE_OPTIONS"))
 
-#: Credentials of the catalog's vendors in variables that get no token: their clients prefer them to the key.
-CREDENTIALS: Final = frozenset({"ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"})
 #: A shorter credential is looked for as a variable's whole value only: as a part it may stand there by chance.
 MIN_PART: Final = 8
 
@@ -141,7 +143,8 @@ def child(
         for name, value in parent.items()
         if name not in replaced and (name in withheld or name.startswith("SEKS_") or _holds(value, real))
     )
-    return {**{name: parent[name] for name in parent if name not in lacking}, **replaced}, lacking
+    kept = {name: parent[name] for name in parent if name not in lacking and name not in REPLACED}
+    return {**kept, **replaced}, lacking
 
 
 def with_preload(options: str, script: str) -> str:

@@ -24,7 +24,10 @@ class Home:
     def find(cls, option: str | os.PathLike[str] | None = None, env: Mapping[str, str] = os.environ) -> "Home":
         """Take the home from an option, else `$SEKS_HOME`, else `~/.seks`."""
         chosen = Path(option or env.get("SEKS_HOME") or "~/.seks")
-        return cls(chosen.expanduser().absolute())
+        try:
+            return cls(chosen.expanduser().absolute())
+        except RuntimeError:
+            raise HomeError(f"there is no user whose home {chosen} is below") from None
 
     @property
     def vault(self) -> Path:

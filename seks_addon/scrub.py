@@ -27,15 +27,16 @@ class Scrubber:
         text = self._held + chunk if self._held else chunk
         clean: list[bytes] = []
         position = 0
+        end = len(text) - self._open_length(text, position)
         for match in self._pattern.finditer(text):
-            # A form that ends where the text ends may be the beginning of a longer one.
-            if match.end() == len(text) and self._may_grow(match[0]):
+            # What is still open goes before a form that begins within it, or with it and is shorter.
+            if match.start() >= end:
                 break
             clean += (text[position : match.start()], self._replacements[match[0]])
             position = match.end()
             self.count += 1
-        keep = self._open_length(text, position)
-        end = len(text) - keep
+            if position > end:
+                end = len(text) - self._open_length(text, position)
         self._held = text[end:]
         clean.append(text[position:end])
         return b"".join(clean)
@@ -56,9 +57,6 @@ class Scrubber:
         clean, removed = self._pattern.subn(lambda match: self._replacements[match[0]], text)
         self.count += removed
         return clean
-
-    def _may_grow(self, form: bytes) -> bool:
-        return any(len(other) > len(form) and other.startswith(form) for other in self._replacements)
 
     def _open_length(self, text: bytes, position: int) -> int:
         """How many bytes at the end of `text`, from `position` on, are the beginning of a form."""

@@ -2,7 +2,7 @@
 
 import ipaddress
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +27,8 @@ class Intercept(StrEnum):
 #: The settings that have one value in text form each, and those that are lists of texts.
 SCALARS: Final = ("intercept", "egress")
 LISTS: Final = ("tunnel", "allow_host", "deny_host", "allow_private", "connect_to", "upstream_ca")
+#: Those that are about the program, not about what it does with a request.
+PROGRAM: Final = ("listen", "workers", "ready_file", "require_agent_auth", "log_format", "log_level")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,8 @@ class Settings:
         )
 
 
-def load_config(home: Home, known: Iterable[str]) -> dict[str, Any]:
-    """Read `config.toml` where there is one; keys are the names in `known`, with dashes or underscores."""
+def load_config(home: Home) -> dict[str, Any]:
+    """Read `config.toml` where there is one; its keys are the names above, with dashes or underscores."""
     if not home.config.exists():
         return {}
     try:
@@ -84,9 +86,8 @@ def load_config(home: Home, known: Iterable[str]) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{home.config}: {error}", hint="mend it, or remove it") from None
     values = {key.replace("-", "_"): value for key, value in data.items()}
-    names = frozenset(known)
     for key in values:
-        if key not in names:
+        if key not in (*PROGRAM, *SCALARS, *LISTS):
             raise ConfigError(
                 f"{home.config}: there is no setting {key!r}",
                 hint="the settings are the options of `seks-proxy run`, without the leading dashes",
@@ -135,7 +136,10 @@ def _redirection(text: str) -> tuple[Origin, Origin]:
 
 
 def _certificates(text: str) -> Path:
-    path = Path(text).expanduser().absolute()
+    try:
+        path = Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise ConfigError(f"upstream-ca: there is no user whose home {text} is below") from None
     try:
         x509.load_pem_x509_certificates(path.read_bytes())
     except OSError as error:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from seks_addon.errors import InputError
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_DURATION = re.compile(r"(\d{1,6})([smhdw])")
+_DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
 
 
 def now() -> datetime:
@@ -16,7 +16,7 @@ def now() -> datetime:
 
 def timestamp(moment: datetime) -> str:
     """Write a moment as RFC 3339 in UTC with microseconds; such texts sort as the moments do."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def parse_duration(text: str) -> timedelta:
@@ -33,13 +33,15 @@ def parse_moment(text: str, *, past: bool = False, reference: datetime | None = 
     A date alone means its first instant; without an offset, UTC is meant.
     """
     reference = reference or now()
-    if _DURATION.fullmatch(text.strip().lower()):
-        span = parse_duration(text)
-        return reference - span if past else reference + span
     try:
+        if _DURATION.fullmatch(text.strip().lower()):
+            span = parse_duration(text)
+            return reference - span if past else reference + span
         moment = datetime.fromisoformat(text.strip())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        raise InputError(f"{text!r} is too far away", hint="stay between the years 1 and 9999") from None
     except ValueError:
         raise InputError(
             f"{text!r} is neither a duration nor a date", hint="write 24h, 30d, 2026-12-31 or 2026-12-31T18:00Z"
         ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -25,6 +25,9 @@ _FORM = re.compile(rf"seks_[a-z0-9]{{1,32}}_[0-9A-Za-z]{{{LENGTH}}}")
 # such as `seks_addon_x` is none. What stands before it doesn't matter: `/bot<token>/` holds one.
 _LOOKALIKE = re.compile(r"seks_[a-z0-9]{1,32}_[0-9A-Za-z]{20,}", re.IGNORECASE)
 
+# With what hangs on to it: a token right behind another one begins within the first one's letters.
+_REDACTED = re.compile(_LOOKALIKE.pattern + r"\w*", re.IGNORECASE)
+
 
 def new_token(provider: str) -> str:
     """Make a token from the operating system's random source."""
@@ -45,7 +48,7 @@ def find_lookalikes(text: str) -> list[str]:
 
 def redact(text: str) -> str:
     """Replace every token in `text`, so that it can go into a log or a record."""
-    return _LOOKALIKE.sub("seks_[redacted]", text)
+    return _REDACTED.sub("seks_[redacted]", text)
 
 
 def new_id(prefix: str) -> str:

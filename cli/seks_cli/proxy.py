@@ -1,6 +1,5 @@
 """`seks-proxy`: runs the proxy, or checks its configuration."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +7,11 @@ import click
 
 from seks_addon import __version__
 from seks_addon.destination.host import is_loopback
-from seks_addon.errors import SeksError
 from seks_addon.home import Home
 from seks_addon.proxy import listen, logs
 from seks_addon.proxy.supervisor import serve
 from seks_addon.settings import LISTS, SCALARS, Settings, load_config
+from seks_cli import edge
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -54,9 +53,6 @@ def _options(command: Any) -> Any:
     return command
 
 
-_NAMES = ("listen", "workers", "ready_file", "require_agent_auth", "log_format", "log_level", *SCALARS, *LISTS)
-
-
 class _Configured(click.Command):
     """A command whose options take their defaults from the home's `config.toml`."""
 
@@ -65,7 +61,7 @@ class _Configured(click.Command):
     ) -> click.Context:
         home = click.Context(self, info_name=info_name, parent=parent, resilient_parsing=True)
         option = self.make_parser(home).parse_args(list(args))[0].get("home") if args else None
-        extra["default_map"] = load_config(Home.find(option), _NAMES)
+        extra["default_map"] = load_config(Home.find(option))
         return super().make_context(info_name, args, parent, **extra)
 
 
@@ -117,24 +113,7 @@ def _settings(given: dict[str, Any]) -> tuple[Settings, str, int]:
 
 def main() -> None:
     """The entry point of `seks-proxy`."""
-    try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
-    except click.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
-        _fail(error.format_message(), f"see `{error.ctx.command_path} --help`"
-              if isinstance(error, click.UsageError) and error.ctx else None, error.exit_code)  # fmt: skip
-    except SeksError as error:
-        _fail(error.message, error.hint, 1)
-
-
-def _fail(message: str, hint: str | None, code: int) -> None:
-    click.echo(f"seks: error: {message}", err=True)
-    if hint:
-        click.echo(f"seks: hint: {hint}", err=True)
-    sys.exit(code)
+    edge.run(cli, "seks-proxy")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from seks_addon.addon.layers import CloseLayer, Malformed, SeksHttpLayer, claim_
 from seks_addon.addon.respond import refusal_response
 from seks_addon.addon.service import Service
 from seks_addon.addon.session import Session, identify, require_enabled
+from seks_addon.addon.upstream import failing_tls
 from seks_addon.audit import Outcome
 from seks_addon.authorize import decide
 from seks_addon.destination import authority
@@ -51,7 +52,7 @@ def _shut_server(addon: "SeksAddon", data: server_hooks.ServerConnectionHookData
 
 
 def _shut_tls(addon: "SeksAddon", data: tls.TlsData, refused: Refused) -> None:
-    data.ssl_conn = None
+    data.ssl_conn = failing_tls() if isinstance(data.conn, connection.Client) else None
     addon.session(data.context.client).failure = refused
 
 
@@ -249,7 +250,7 @@ class SeksAddon:
                 fields.append((b"Accept-Encoding", b"identity"))
         elif _is_websocket(exchange.head) and not self.service().vault.secrets.bound_to(exchange.origin):
             fields += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
-        flow.request.headers.fields = tuple(fields)
+        flow.request.headers.fields = exchange.judged = tuple(fields)
         flow.request.stream = exchange.count_request
         await exchange.record_intents(self.service().audit)
 
@@ -264,6 +265,8 @@ class SeksAddon:
             authority.check_server_name(session.tunnel, client.sni)
         claim = claim_of(flow.request)
         self._check_authority(exchange, claim.authority, claim.scheme)
+        # The host gets the origin form; mitmproxy sees to that outside of tunnels only.
+        flow.request.authority = ""
 
     def _enter_plain(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         """A request for an `http://` address: everything is judged at once."""

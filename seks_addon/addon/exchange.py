@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Final
 
 from mitmproxy import http
+from mitmproxy.net.http.http1.read import connection_close
 
 from seks_addon.addon.session import Session
 from seks_addon.audit import AuditWriter, Event, Outcome, Record
@@ -47,13 +48,19 @@ def exchange_of(flow: http.HTTPFlow) -> "Exchange | None":
 
 @dataclass(slots=True, eq=False)
 class Exchange:
-    """Lives as long as its flow. `refusal` is what the request is answered with instead of being sent on."""
+    """Lives as long as its flow.
+
+    `refusal` is what the request is answered with instead of being sent on, `answered` says that it was.
+    `last_on_connection`: the host closes the connection after this answer. `judged` are the request's headers
+    as they were decided upon, which is what the indexes of `substitutions` are for.
+    """
 
     session: Session
     origin: Origin | None = None
     scheme: str | None = None
     head: Head | None = None
     substitutions: tuple[Substitution, ...] = ()
+    judged: tuple[tuple[bytes, bytes], ...] = ()
     refusal: Refused | None = None
     request_id: str = field(default_factory=new_request_id)
     started: float = field(default_factory=time.monotonic)
@@ -61,6 +68,7 @@ class Exchange:
     response_bytes: int = 0
     finished: bool = False
     answered: bool = False
+    last_on_connection: bool = False
     _intents: list[tuple[Record, int]] = field(default_factory=list)
     _scrubber: Scrubber = field(default_factory=lambda: Scrubber(()))
     _tokens_in_place: tuple[tuple[bytes, bytes], ...] | None = None
@@ -95,7 +103,9 @@ class Exchange:
         forms: list[tuple[bytes, bytes]] = []
         for substitution in self.substitutions:
             match, value = substitution.match, reveal(substitution.grant).reveal()
-            fields[match.index] = (fields[match.index][0], match.render(value))
+            # Looked for: since the decision mitmproxy took `Expect` out, and what was behind it moved up.
+            index = fields.index(self.judged[match.index])
+            fields[index] = (fields[index][0], match.render(value))
             forms += [(form(value), form(match.token)) for form in (str.encode, match.form)]
         self._scrubber = Scrubber(forms)
         self._tokens_in_place = request.headers.fields
@@ -118,6 +128,9 @@ class Exchange:
         """Make an answer's head safe and set its body to stream; raises `Refused` where it can't be."""
         response.stream = self._pass_response
         response.reason = _REASONS.get(response.status_code, "")
+        # Without the host's `Connection: close`, mitmproxy would send the next request to a closing connection.
+        self.last_on_connection = connection_close(response.http_version, response.headers)
+        response.http_version = "HTTP/1.1"
         fields = [h for h in response.headers.fields if h[0].lower() not in _RESPONSE_HOP_BY_HOP]
         if response.status_code == 101 and not self.carries_credential:
             return
@@ -136,7 +149,10 @@ class Exchange:
                 # A scrubbed body has another length than the one announced.
                 framing = (b"content-length", b"transfer-encoding")
                 fields = [h for h in fields if h[0].lower() not in framing]
+                self.last_on_connection |= not any(h[0].lower() in framing for h in response.headers.fields)
                 fields.append((b"Transfer-Encoding", b"chunked"))
+        if self.head is not None and _asks_to_close(self.head):
+            fields.append((b"Connection", b"close"))
         response.headers.fields = tuple(fields)
 
     def _pass_response(self, chunk: bytes) -> list[bytes]:
@@ -219,6 +235,11 @@ def _printable(text: str, limit: int) -> str:
     """What of a request may go into a record: no token, no control character, a bounded length."""
     clean = redact(text)[:limit]
     return "".join(c if c.isascii() and c.isprintable() else "�" for c in clean)
+
+
+def _asks_to_close(head: Head) -> bool:
+    named = {part.strip().lower() for value in head.values("connection") for part in value.split(",")}
+    return "close" in named
 
 
 def _has_body(request: http.Request, response: http.Response) -> bool:

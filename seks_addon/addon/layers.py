@@ -116,6 +116,8 @@ class _GetConnection(GetHttpConnection):
     def connection_spec_matches(self, connection: Connection) -> bool:
         return (
             isinstance(connection, Server)
+            # One that failed is tried again; mitmproxy would repeat the error as long as the client stays.
+            and connection.error is None
             and _opened_for.get(connection) == self.address
             and self.tls == connection.tls
             and self.via == connection.via
@@ -193,7 +195,16 @@ class SeksHttpStream(HttpStream):
             failure = exchange.session.take_failure() if exchange else None
             yield from self._refuse(failure or Refused(_code(event)))
             return
+        if isinstance(event, ResponseProtocolError) and self._refused:
+            # The client has its answer: another would look like the one to its next request.
+            return
         yield from super().handle_protocol_error(event)
+
+    def send_response(self, already_streamed: bool = False) -> Commands:
+        yield from super().send_response(already_streamed)
+        exchange = exchange_of(self.flow)
+        if exchange is not None and exchange.last_on_connection and self.client_state == self.state_done:
+            yield commands.CloseConnection(self.flow.server_conn)
 
     @expect(RequestData, RequestTrailers, RequestEndOfMessage)
     def state_discard_request_body(self, event: events.Event) -> Commands:

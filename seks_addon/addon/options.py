@@ -85,8 +85,8 @@ def read_settings(options: optmanager.OptManager, *, loopback_only: bool) -> Set
     """Read what `declare` declared, over `config.toml`; raises `SeksError`."""
     home = Home.find(options.seks_home)
     home.check()
-    config = load_config(home, (*SCALARS, *LISTS, "require_agent_auth", *_COMMAND_ONLY))
-    values = {name: value for name, value in config.items() if name not in _COMMAND_ONLY}
+    config = load_config(home)
+    values = {name: config[name] for name in ("require_agent_auth", *SCALARS, *LISTS) if name in config}
     for name in (*SCALARS, *LISTS):
         if given := getattr(options, _PREFIX + name):
             values[name] = list(given) if name in LISTS else given
@@ -94,10 +94,6 @@ def read_settings(options: optmanager.OptManager, *, loopback_only: bool) -> Set
         values["require_agent_auth"] = options.seks_require_agent_auth == "yes"
     values.setdefault("require_agent_auth", not loopback_only)
     return Settings.parse(home, **values)
-
-
-#: Settings of `seks-proxy run` that a stock mitmproxy has options of its own for.
-_COMMAND_ONLY: Final = ("listen", "workers", "ready_file", "log_format", "log_level")
 
 
 def fix(options: optmanager.OptManager) -> None:

@@ -148,6 +148,16 @@ def _host_side(upstream_ca: Iterable[Path]) -> SSL.Context:
     return context
 
 
+def failing_tls() -> SSL.Connection:
+    """The agent's side of a handshake that fails at once. Without any, mitmproxy would leave the socket open."""
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_3_VERSION)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    ssl_conn = SSL.Connection(context)
+    ssl_conn.set_accept_state()
+    return ssl_conn
+
+
 def _context(method: int) -> SSL.Context:
     context = SSL.Context(method)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)

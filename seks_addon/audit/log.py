@@ -85,21 +85,24 @@ class AuditLog:
 
     def append(self, entries: Sequence[Entry]) -> list[int]:
         """Append records in one durable change; gives their numbers. Other processes may append in between calls."""
-        numbers: list[int] = []
         with transaction(self._db, self.path):
-            last = self._db.conn.execute("SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1").fetchone()
-            seq, prev_hash = last or (0, GENESIS)
-            for entry in entries:
-                seq += 1
-                fields = entry.record.to_json()
-                own_hash = chain_hash(seq, fields, prev_hash)
-                self._db.conn.execute(_INSERT, (seq, *fields.values(), prev_hash, own_hash))
-                if entry.run is not None:
-                    self._db.conn.execute("INSERT INTO pending (seq, run) VALUES (?, ?)", (seq, entry.run))
-                if entry.settles is not None:
-                    self._db.conn.execute("DELETE FROM pending WHERE seq = ?", (entry.settles,))
-                prev_hash = own_hash
-                numbers.append(seq)
+            return self._append(entries)
+
+    def _append(self, entries: Sequence[Entry]) -> list[int]:
+        numbers: list[int] = []
+        last = self._db.conn.execute("SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1").fetchone()
+        seq, prev_hash = last or (0, GENESIS)
+        for entry in entries:
+            seq += 1
+            fields = entry.record.to_json()
+            own_hash = chain_hash(seq, fields, prev_hash)
+            self._db.conn.execute(_INSERT, (seq, *fields.values(), prev_hash, own_hash))
+            if entry.run is not None:
+                self._db.conn.execute("INSERT INTO pending (seq, run) VALUES (?, ?)", (seq, entry.run))
+            if entry.settles is not None:
+                self._db.conn.execute("DELETE FROM pending WHERE seq = ?", (entry.settles,))
+            prev_hash = own_hash
+            numbers.append(seq)
         return numbers
 
     def admin(self, act: str, **fields: Any) -> None:
@@ -115,19 +118,23 @@ class AuditLog:
 
     def interrupt(self, runs: Iterable[str]) -> int:
         """Give every intent that a dead run owes its outcome: failed, `interrupted`; gives their number."""
-        entries = []
-        for run in runs:
-            for row in self._rows(f"{_SELECT} {_OWED}", [run]):
-                record = dataclasses.replace(
-                    Record.from_row(row),
-                    time=timestamp(now()),
-                    event=Event.OUTCOME,
-                    outcome=Outcome.FAILED,
-                    reason="interrupted",
-                )
-                entries.append(Entry(record, settles=row["seq"]))
-        if entries:
-            self.append(entries)
+        dead = list(runs)
+        if not dead:
+            return 0
+        # One change: workers that start at the same moment must not both settle an intent.
+        with transaction(self._db, self.path):
+            entries = []
+            for run in dead:
+                for row in self._rows(f"{_SELECT} {_OWED}", [run]):
+                    record = dataclasses.replace(
+                        Record.from_row(row),
+                        time=timestamp(now()),
+                        event=Event.OUTCOME,
+                        outcome=Outcome.FAILED,
+                        reason="interrupted",
+                    )
+                    entries.append(Entry(record, settles=row["seq"]))
+            self._append(entries)
         return len(entries)
 
     def read(

@@ -1,6 +1,7 @@
 """Writing records from the event loop without blocking it: one thread, one commit for all that waits."""
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import queue
@@ -44,6 +45,7 @@ class AuditWriter:
         self._run = run
         self._open_log = open_log
         self._queue: queue.Queue[_Job | None] = queue.Queue(CAPACITY)
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="seks-audit", daemon=True)
         self._thread.start()
 
@@ -78,7 +80,9 @@ class AuditWriter:
 
     def close(self, timeout: float = 5.0) -> None:
         """Write what waits, then end the thread."""
-        self._queue.put(None)
+        self._closing.set()
+        with contextlib.suppress(queue.Full):
+            self._queue.put(None, timeout=timeout)
         self._thread.join(timeout)
 
     def _put(self, job: _Job) -> None:
@@ -102,10 +106,13 @@ class AuditWriter:
                 if log is not None:
                     log.close()
                     log = None
-                for job in jobs:
+                # Some may be written already: those that went one by one.
+                waiting = [job for job in jobs if not job.done.done()]
+                for job in waiting:
                     if not job.keep:
                         job.done.set_exception(AuditError(f"the audit log can't be written: {error.message}"))
-                kept = [job for job in jobs if job.keep]
+                kept = [job for job in waiting if job.keep]
+                ending = ending or (len(kept) >= BATCH and self._closing.is_set())
         if kept:
             logger.error("%d audit records could not be written", len(kept))
         if log is not None:
@@ -130,6 +137,10 @@ class AuditWriter:
 
     def _collect(self, kept: list[_Job]) -> tuple[list[_Job], bool]:
         """Give what is to be written now, the kept first, and whether it is the last."""
+        if len(kept) >= BATCH:
+            # Nothing new is taken before these are written: what waits stays bounded.
+            self._closing.wait(RETRY)
+            return kept, False
         jobs = list(kept)
         timeout: float | None = RETRY if kept else None
         while len(jobs) < BATCH:

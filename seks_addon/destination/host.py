@@ -34,6 +34,8 @@ def canonical_host(text: str) -> str:
     International names must already be in their `xn--` form, as they are on the wire. Raises `InputError`,
     also for the spellings of an address that only some resolvers read (`127.1`, `0x7f000001`, `017700000001`).
     """
+    if not text.isascii():
+        raise InputError("that is no host name")
     name = text.lower()
     if name.startswith("[") and name.endswith("]"):
         return _address(name[1:-1], version=6)
@@ -84,16 +86,20 @@ def parse_origin(text: str, default_port: int | None = 443) -> Origin:
 
 def parse_user_origin(text: str) -> Origin:
     """Read what a person types: as `parse_origin`, and international names in their own script."""
-    if not text.isascii():
-        try:
-            name, colon, port = text.partition(":")
-            text = name.encode("idna").decode() + colon + port
-        except UnicodeError:
-            raise InputError(f"{text!r} is no host name") from None
     try:
-        return parse_origin(text)
+        return parse_origin(_on_the_wire(text))
     except InputError as error:
         raise InputError(f"{text!r}: {error.message}", hint="write HOST or HOST:PORT") from None
+
+
+def _on_the_wire(text: str) -> str:
+    if text.isascii():
+        return text
+    name, colon, port = text.partition(":")
+    try:
+        return name.encode("idna").decode() + colon + port
+    except UnicodeError:
+        raise InputError("that is no host name") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,12 @@ class HostPattern:
         if text in ("*", "**"):
             return cls("*")
         wildcard = next((prefix for prefix in ("**.", "*.") if text.startswith(prefix)), "")
-        host = parse_user_origin(text.removeprefix(wildcard)).host
+        try:
+            host = canonical_host(_on_the_wire(text.removeprefix(wildcard)))
+        except InputError as error:
+            raise InputError(
+                f"{text!r}: {error.message}", hint="write HOST, *.HOST or **.HOST, without a port"
+            ) from None
         if wildcard and is_address(host):
             raise InputError(f"{text!r}: an address takes no wildcard")
         return cls(wildcard + host)

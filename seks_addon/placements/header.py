@@ -58,6 +58,9 @@ class HeaderPlacement(Placement):
                 f"the format of {name} must hold {{}} once, for the token",
                 hint="for example 'Authorization: Bearer {}'",
             )
+        if form.partition("{}")[2][:1].isalnum():
+            # Nobody could tell where the token ends.
+            raise InputError(f"the format of {name} goes on with a letter or digit right after {{}}")
         return cls(name, form)
 
     @classmethod

@@ -16,17 +16,22 @@ from seks_addon.errors import ConfigError, InputError, NotFoundError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_KEYS = {"name", "title", "docs", "env", "aliases", "native", "bindings"}
+_KEYS = {"name", "title", "docs", "env", "withhold", "aliases", "native", "bindings"}
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One catalog entry. `env`: the variables that clients read, the primary one first."""
+    """One catalog entry.
+
+    `env`: the variables that clients read, the primary one first. `withhold`: those that hold another credential
+    of this vendor, which clients prefer, and which no agent may see.
+    """
 
     name: str
     title: str
     docs: str
     env: tuple[str, ...]
+    withhold: tuple[str, ...]
     aliases: tuple[str, ...]
     native_pattern: str
     native_prefix: str
@@ -42,6 +47,7 @@ class Provider:
             "title": self.title,
             "docs": self.docs,
             "env": list(self.env),
+            "withhold": list(self.withhold),
             "aliases": list(self.aliases),
             "native": {"pattern": self.native_pattern, "example_prefix": self.native_prefix},
             "endpoints": [endpoint.to_json() for endpoint in self.endpoints],
@@ -85,22 +91,30 @@ def parse_provider(source: str, text: str) -> Provider:
             raise InputError(f"unknown key {min(unknown)!r}")
         if not _NAME.fullmatch(data["name"]):
             raise InputError("the name must be lower-case letters, digits and dashes")
-        if bad := [name for name in data["env"] if not _VARIABLE.fullmatch(name)]:
+        env = _texts(data["env"], "env")
+        withhold = _texts(data.get("withhold", []), "withhold")
+        if bad := [name for name in (*env, *withhold) if not _VARIABLE.fullmatch(name)]:
             raise InputError(f"{bad[0]!r} is no environment variable")
         re.compile(data["native"]["pattern"])
+        endpoints = tuple(
+            Endpoint.parse(
+                host, _texts(table["placements"], "placements"), encoded_slash=table.get("encoded_slash") is True
+            )
+            for table in data["bindings"]
+            for host in _texts(table["hosts"], "hosts")
+        )
+        if not endpoints:
+            raise InputError("there is no host in 'bindings'")
         return Provider(
             name=data["name"],
             title=data["title"],
             docs=data["docs"],
-            env=tuple(data["env"]),
-            aliases=tuple(data.get("aliases", ())),
+            env=env,
+            withhold=withhold,
+            aliases=_texts(data.get("aliases", []), "aliases"),
             native_pattern=data["native"]["pattern"],
             native_prefix=data["native"]["example_prefix"],
-            endpoints=tuple(
-                Endpoint.parse(host, table["placements"], encoded_slash=table.get("encoded_slash", False))
-                for table in data["bindings"]
-                for host in table["hosts"]
-            ),
+            endpoints=endpoints,
         )
     except KeyError as error:
         raise ConfigError(f"{source}: the key {error} is missing") from None
@@ -108,6 +122,13 @@ def parse_provider(source: str, text: str) -> Provider:
         raise ConfigError(f"{source}: {error.message}", hint=error.hint) from None
     except (tomllib.TOMLDecodeError, re.error, TypeError, AttributeError) as error:
         raise ConfigError(f"{source}: {error}") from None
+
+
+def _texts(value: object, key: str) -> tuple[str, ...]:
+    # A text alone would be read as a list of its letters.
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise InputError(f"{key!r} must be a list of texts")
+    return tuple(value)
 
 
 def _sources(own: Path | None) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from seks_addon.binding import Binding
 from seks_addon.canonical import canonical_json, digest
 from seks_addon.destination.host import Origin
-from seks_addon.errors import ExistsError, NotFoundError, VaultError
+from seks_addon.errors import ExistsError, InputError, NotFoundError, VaultError
 from seks_addon.secret import Secret
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import new_id
@@ -72,16 +74,11 @@ class Secrets:
         expires: str | None = None,
     ) -> StoredSecret:
         """Seal a new secret."""
-        check_name("secret", name)
         stored = StoredSecret(
             new_id("sec"), client.id, client.name, name, provider, binding, env, 1, expires, timestamp(now()), None
         )
         with self._vault.change():
-            if self.find(client, name):
-                raise ExistsError(
-                    f"the client {client.name!r} has a secret {name!r} already",
-                    hint="replace its value with `seks vault rotate`, or choose another name",
-                )
+            self.check_free(client, name)
             self._vault.write(
                 "INSERT INTO secrets (id, client_id, name, provider, binding, env, version, expires, created,"
                 " rotated, mac) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
@@ -127,6 +124,15 @@ class Secrets:
             self._vault.write("DELETE FROM secrets WHERE id = ?", (stored.id,))
         return stored
 
+    def check_free(self, client: Client, name: str) -> None:
+        """Raise `InputError` or `ExistsError` where a new secret can't be called `name`."""
+        check_name("secret", name)
+        if self.find(client, name):
+            raise ExistsError(
+                f"the client {client.name!r} has a secret {name!r} already",
+                hint="replace its value with `seks vault rotate`, or choose another name",
+            )
+
     def find(self, client: Client, name: str) -> StoredSecret | None:
         row = self._vault.row(f"{_SELECT} WHERE secrets.client_id = ? AND secrets.name = ?", (client.id, name))
         return self._stored(row) if row else None
@@ -162,7 +168,8 @@ class Secrets:
         if row is None or row["record"] is None:
             raise VaultError("the secret's value is gone", hint="add it again with `seks vault rotate`")
         key = self._vault.data_key(client_id, row["data_key"])
-        binding = digest(json.loads(row["binding"]))
+        with reading():
+            binding = digest(json.loads(row["binding"]))
         context = self._context(client_id, secret_id, row["version"], binding, row["expires"])
         return Secret(key.open(row["record"], context).decode())
 
@@ -183,21 +190,31 @@ class Secrets:
         )
 
     def _stored(self, row: Row) -> StoredSecret:
-        stored = StoredSecret(
-            row["id"],
-            row["client_id"],
-            row["client"],
-            row["name"],
-            row["provider"],
-            read_binding(row["binding"]),
-            tuple(json.loads(row["env"])),
-            row["version"],
-            row["expires"],
-            row["created"],
-            row["rotated"],
-        )
-        self._vault.check_mac("secrets", _fields(stored), row["mac"])
+        with reading():
+            stored = StoredSecret(
+                row["id"],
+                row["client_id"],
+                row["client"],
+                row["name"],
+                row["provider"],
+                read_binding(row["binding"]),
+                tuple(json.loads(row["env"])),
+                row["version"],
+                row["expires"],
+                row["created"],
+                row["rotated"],
+            )
+            self._vault.check_mac("secrets", _fields(stored), row["mac"])
         return stored
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Turn what reading a column of JSON raises into a `VaultError`: SEKS wrote it, so somebody changed it."""
+    try:
+        yield
+    except (InputError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise VaultError("a row was changed outside of SEKS", hint="restore the vault from a backup") from None
 
 
 @lru_cache(maxsize=1024)

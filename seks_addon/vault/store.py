@@ -54,6 +54,8 @@ class Vault:
         """Make a vault whose master key lies in a key file; raises `SeksError` and then leaves nothing behind."""
         key_path = key_file or home.master_key
         existed = key_path.exists()
+        # Never remove a vault that was there before: it may be somebody's.
+        fresh = not home.vault.exists()
         master = keyfile.load(key_path) if existed else keyfile.create(key_path)
         vault: Self | None = None
         try:
@@ -64,7 +66,7 @@ class Vault:
         except BaseException:
             if vault is not None:
                 vault.close()
-            for suffix in ("", "-wal", "-shm"):
+            for suffix in ("", "-wal", "-shm") if fresh else ():
                 home.vault.with_name(home.vault.name + suffix).unlink(missing_ok=True)
             if not existed:
                 key_path.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from seks_addon.errors import NotFoundError
 from seks_addon.policy import Policy
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import is_token, new_id, new_token
-from seks_addon.vault.secrets import read_binding
+from seks_addon.vault.secrets import read_binding, reading
 
 if TYPE_CHECKING:
     from seks_addon.vault.agents import Agent
@@ -146,6 +146,8 @@ class Tokens:
         if row is None:
             return None
         self._check(row)
+        with reading():
+            binding = read_binding(row["binding"])
         return Grant(
             row["id"],
             row["agent_id"],
@@ -154,7 +156,7 @@ class Tokens:
             row["provider"],
             row["client_id"],
             row["client"],
-            read_binding(row["binding"]),
+            binding,
             Policy.from_json(json.loads(row["policy"])),
             row["expires"],
             row["secret_expires"],
@@ -240,12 +242,14 @@ class Tokens:
 
     def _token(self, row: Row) -> Token:
         self._check(row)
+        with reading():
+            env = tuple(json.loads(row["env"]))
         return Token(
             row["id"],
             row["secret_id"],
             row["secret"],
             row["provider"],
-            tuple(json.loads(row["env"])),
+            env,
             row["agent_id"],
             row["agent"],
             row["client_id"],

@@ -1,0 +1,1 @@
+"""The commands `seks` and `seks-proxy`: a thin edge over `seks_addon`."""

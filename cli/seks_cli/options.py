@@ -1,0 +1,61 @@
+"""Options that several commands share, and reading what they say."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+import click
+
+from seks_addon.errors import InputError
+from seks_addon.timing import now, parse_moment, timestamp
+
+#: `seks_addon.vault.DEFAULT`, whose import takes longer than most commands' help.
+DEFAULT: Final = "default"
+
+type Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+client: Decorator = click.option("--client", default=DEFAULT, show_default=True, metavar="CLIENT", help="Whose it is.")
+of_client: Decorator = click.option("--client", metavar="CLIENT", help="Only this client's.  [default: all]")
+agent: Decorator = click.option(
+    "--agent", default=DEFAULT, show_default=True, metavar="AGENT", help="Who uses the token."
+)
+yes: Decorator = click.option("--yes", "-y", is_flag=True, help="Don't ask.")
+expires: Decorator = click.option(
+    "--expires", metavar="TIME", help="When it ends: 24h, 30d, 2026-12-31 or 2026-12-31T18:00Z."
+)
+proxy: Decorator = click.option(
+    "--proxy", "proxy_url", metavar="URL", help="The proxy's URL.  [default: that of the running proxy]"
+)
+
+
+def policy(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--method` and `--path-prefix`."""
+    for option in (
+        click.option(
+            "--path-prefix", "path_prefixes", multiple=True, metavar="P", help="Only paths below it; repeatable."
+        ),
+        click.option("--method", "methods", multiple=True, metavar="M", help="Only this method; repeatable."),
+    ):
+        command = option(command)
+    return command
+
+
+def end(text: str | None) -> datetime | None:
+    """Read an end, which must be to come; raises `InputError`."""
+    if text is None:
+        return None
+    moment = parse_moment(text)
+    if moment <= now():
+        raise InputError(f"{text!r} is past", hint="write a time to come: 24h, 30d, 2030-12-31")
+    return moment
+
+
+def past(text: str | None) -> str | None:
+    """Read a time of the past as records have it: `24h` is 24 hours ago."""
+    return timestamp(parse_moment(text, past=True)) if text is not None else None
+
+
+def stored(moment: datetime | None) -> str | None:
+    """A moment as the databases have it."""
+    return timestamp(moment) if moment else None

@@ -1,0 +1,87 @@
+"""Where a secret's value comes from: a hidden prompt, standard input, a variable or a file. Never the command line."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from seks_addon.errors import InputError, UsageError
+from seks_addon.providers import Provider
+from seks_addon.secret import MAX_BYTES, Secret
+from seks_addon.tokens import find_lookalikes
+from seks_cli import output, terminal
+
+#: The limit, a line's end, and one byte more to see that there is too much.
+_READ = MAX_BYTES + 3
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What the command line says about where the value is."""
+
+    stdin: bool
+    variable: str | None
+    file: Path | None
+
+    def check(self) -> None:
+        """Raise `UsageError` where there is none, or more than one."""
+        if self.stdin + (self.variable is not None) + (self.file is not None) > 1:
+            raise UsageError("the value can come from one place only", hint="--stdin, --from-env V or --from-file F")
+        if not (self.stdin or self.variable is not None or self.file) and not terminal.interactive():
+            raise UsageError(
+                "there is no terminal to ask for the value on", hint="use --stdin, --from-env V or --from-file F"
+            )
+
+    def read(self, name: str) -> Secret:
+        """Get the value of the secret `name`; raises `InputError`, which never quotes it."""
+        secret = Secret.parse(self._bytes(name))
+        if find_lookalikes(secret.reveal()):
+            raise InputError(
+                "that is a fake token of SEKS, not a real credential",
+                hint="run this outside of the sandbox, where the real one is",
+            )
+        return secret
+
+    def _bytes(self, name: str) -> bytes:
+        if self.variable is not None:
+            value = os.environ.get(self.variable)
+            if value is None:
+                raise InputError("the variable that --from-env names is not set", hint="name it without a dollar sign")
+            return os.fsencode(value)
+        if self.file is not None:
+            try:
+                with self.file.open("rb") as file:
+                    return file.read(_READ)
+            except OSError as error:
+                raise InputError(f"can't read {self.file}: {error.strerror}") from None
+        if not terminal.interactive():
+            return sys.stdin.buffer.read(_READ) if sys.stdin else b""
+        return os.fsencode(terminal.ask_hidden(f"Value of {name}"))
+
+
+def options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--stdin`, `--from-env` and `--from-file`."""
+    for option in (
+        click.option(
+            "--from-file",
+            "file",
+            type=click.Path(path_type=Path),
+            metavar="F",
+            help="Read the value from this file.",
+        ),
+        click.option("--from-env", "variable", metavar="V", help="Read the value from this variable."),
+        click.option("--stdin", is_flag=True, help="Read the value from standard input."),
+    ):
+        command = option(command)
+    return command
+
+
+def note_unusual(secret: Secret, provider: Provider | None) -> None:
+    """Say so where a value doesn't look like the vendor's."""
+    if provider and not provider.looks_native(secret.reveal()):
+        beginning = f" (they begin with {provider.native_prefix})" if provider.native_prefix else ""
+        output.note(f"the value doesn't look like a credential of {provider.title}{beginning}; it is stored as it is")

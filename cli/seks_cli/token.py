@@ -1,0 +1,173 @@
+"""`seks token`: fake tokens, each for one secret in the hands of one agent."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from seks_addon.errors import InputError, NotFoundError, UsageError
+from seks_cli import issued, options, output
+from seks_cli.commands import Group
+from seks_cli.workplace import Workplace, pass_workplace
+
+if TYPE_CHECKING:
+    from seks_addon.audit import AuditLog
+    from seks_addon.vault import Token, Vault
+
+
+@click.group(cls=Group)
+def command() -> None:
+    """Issue fake tokens to agents, and take them back."""
+
+
+@command.command()
+@click.argument("secret")
+@options.agent
+@options.client
+@options.expires
+@options.policy
+@options.as_json
+@pass_workplace
+def issue(
+    workplace: Workplace,
+    secret: str,
+    agent: str,
+    client: str,
+    expires: str | None,
+    methods: tuple[str, ...],
+    path_prefixes: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Issue a token for SECRET; it is the last line of output.
+
+    Its policy can only narrow the secret's. `seks env` uses an agent's newest live token of a secret.
+    """
+    from seks_addon.policy import Policy
+
+    policy, end = Policy.parse(methods, path_prefixes), options.end(expires)
+    with workplace.administration() as (vault, audit):
+        owner = vault.clients.get(client)
+        stored = vault.secrets.get(owner, secret)
+        token, text = vault.tokens.issue(stored, vault.agents.get(owner, agent), policy=policy, expires=end)
+        _record(audit, "token.issue", token)
+    issued.show(stored, token, text, as_json=as_json)
+
+
+@command.command("list")
+@options.of_client
+@click.option("--agent", metavar="AGENT", help="Only this agent's.  [default: all]")
+@click.option("--secret", metavar="SECRET", help="Only those of this secret.  [default: all]")
+@options.as_json
+@pass_workplace
+def list_(workplace: Workplace, client: str | None, agent: str | None, secret: str | None, as_json: bool) -> None:
+    """List tokens, without their texts."""
+    with workplace.vault() as vault:
+        tokens = _select(vault, client, agent, secret)
+    if as_json:
+        output.document([token.to_json() for token in tokens])
+        return
+    output.table(
+        ("id", "secret", "client", "agent", "state", "expires", "created"),
+        [(t.id, t.secret, t.client, t.agent, t.state, t.expires, t.created) for t in tokens],
+        empty="There are no such tokens; issue one with `seks token issue`.",
+    )
+
+
+@command.command()
+@click.argument("token_id", metavar="ID")
+@options.as_json
+@pass_workplace
+def show(workplace: Workplace, token_id: str, as_json: bool) -> None:
+    """Say all about a token but its text; ID may be the text."""
+    with workplace.vault() as vault:
+        token = vault.tokens.get(token_id)
+    if as_json:
+        output.document(token.to_json())
+        return
+    output.fields(
+        {
+            "id": token.id,
+            "secret": token.secret,
+            "provider": token.provider,
+            "client": token.client,
+            "agent": token.agent,
+            "state": token.state,
+            "methods": token.policy.methods or "all",
+            "paths": token.policy.path_prefixes or "all",
+            "created": token.created,
+            "expires": token.expires,
+            "revoked": token.revoked,
+        }
+    )
+
+
+@command.command()
+@click.argument("token", metavar="ID|TOKEN", required=False)
+@click.option("--all", "everything", is_flag=True, help="All live tokens of the client.")
+@click.option("--agent", metavar="AGENT", help="With --all: only this agent's.")
+@click.option("--client", metavar="CLIENT", help=f"With --all: whose.  [default: {options.DEFAULT}]")
+@options.as_json
+@pass_workplace
+def revoke(
+    workplace: Workplace, token: str | None, everything: bool, agent: str | None, client: str | None, as_json: bool
+) -> None:
+    """End a token for good, or with --all all of them; holds from the next request."""
+    if everything == (token is not None):
+        raise UsageError("name one token, or --all", hint="see `seks token list` for their ids")
+    if token is not None and (agent or client):
+        raise UsageError("--agent and --client go with --all")
+
+    with workplace.administration() as (vault, audit):
+        wanted = _select(vault, client or options.DEFAULT, agent, None) if token is None else [vault.tokens.get(token)]
+        revoked = []
+        for one in wanted:
+            if not one.revoked:
+                revoked.append(vault.tokens.revoke(one))
+                _record(audit, "token.revoke", one)
+
+    if as_json:
+        output.document({"revoked": [one.to_json() for one in revoked]})
+    elif token is None:
+        output.say(f"Revoked {len(revoked)} token{'' if len(revoked) == 1 else 's'}.")
+    else:
+        output.say(f"{wanted[0].id} {'is revoked' if revoked else 'was revoked already'}.")
+
+
+@command.command()
+@click.argument("token_id", metavar="ID")
+@options.as_json
+@pass_workplace
+def regenerate(workplace: Workplace, token_id: str, as_json: bool) -> None:
+    """Replace a token by a new one of the same kind; it is the last line of output."""
+    with workplace.administration() as (vault, audit):
+        old = vault.tokens.get(token_id)
+        if old.state != "live":
+            raise InputError(f"the token {old.id} is {old.state}", hint="issue a new one with `seks token issue`")
+        secret = vault.secrets.get(vault.clients.get(old.client), old.secret)
+        agent = vault.agents.by_id(old.agent_id)
+        if agent is None:
+            raise NotFoundError("the token's agent is gone")
+        token, text = vault.tokens.regenerate(old, secret, agent)
+        _record(audit, "token.regenerate", token)
+    output.say(f"{old.id} is revoked.")
+    issued.show(secret, token, text, as_json=as_json)
+
+
+def _select(vault: "Vault", client: str | None, agent: str | None, secret: str | None) -> "list[Token]":
+    """Tokens of a client, or of all; an agent and a secret are then named inside the default client."""
+    owner = vault.clients.get(client or options.DEFAULT)
+    return vault.tokens.list(
+        agent=vault.agents.get(owner, agent) if agent else None,
+        secret=vault.secrets.get(owner, secret) if secret else None,
+        client_id=owner.id if client else None,
+    )
+
+
+def _record(audit: "AuditLog", act: str, token: "Token") -> None:
+    audit.admin(
+        act,
+        client=token.client,
+        agent=token.agent,
+        secret=token.secret,
+        token_id=token.id,
+        provider=token.provider,
+    )

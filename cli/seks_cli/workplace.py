@@ -1,0 +1,69 @@
+"""The home that a command works on, and opening what is in it."""
+
+import contextlib
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from seks_addon.home import Home
+
+if TYPE_CHECKING:
+    from seks_addon.audit import AuditLog
+    from seks_addon.providers import Catalog
+    from seks_addon.vault import Vault
+
+
+class Administration(NamedTuple):
+    """A vault in the middle of a change, and the log that the change goes into."""
+
+    vault: "Vault"
+    audit: "AuditLog"
+
+
+class Workplace:
+    """One home. The libraries behind its databases are imported when one is opened."""
+
+    option: str | None = None
+
+    @cached_property
+    def home(self) -> Home:
+        return Home.find(self.option)
+
+    @contextlib.contextmanager
+    def vault(self) -> Iterator["Vault"]:
+        """Open the vault for reading."""
+        from seks_addon.vault import Vault
+
+        self.home.check()
+        with Vault.open(self.home) as vault:
+            yield vault
+
+    @contextlib.contextmanager
+    def audit(self) -> Iterator["AuditLog"]:
+        """Open the audit log."""
+        from seks_addon.audit import AuditLog
+
+        self.home.check()
+        with AuditLog(self.home.audit) as audit:
+            yield audit
+
+    @contextlib.contextmanager
+    def administration(self) -> Iterator[Administration]:
+        """Make the block one change of the vault: all of it, durably, or nothing.
+
+        The block ends with the change's record. The log is on disk before the vault is, so nothing takes effect
+        unrecorded; at the worst there is a record of something that then did not happen.
+        """
+        with self.vault() as vault, self.audit() as audit, vault.change():
+            yield Administration(vault, audit)
+
+    def catalog(self) -> "Catalog":
+        """Read the catalog with the home's own entries."""
+        from seks_addon.providers import Catalog
+
+        return Catalog(self.home.providers)
+
+
+pass_workplace = click.make_pass_decorator(Workplace, ensure=True)
