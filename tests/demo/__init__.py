@@ -1,0 +1,1 @@
+"""`make demo`: an agent works with fake tokens, shown and checked, without an account anywhere."""
