@@ -1,0 +1,54 @@
+"""Values that tests of the core begin with: keys that are obviously none, bindings, homes."""
+
+import base64
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from seks_addon.binding import Binding, Endpoint
+from seks_addon.home import Home
+from seks_addon.policy import Policy
+
+KEY = "sk-test-not-a-real-key-0000000000000000"
+OTHER_KEY = "sk-test-not-a-real-key-1111111111111111"
+HOST = "api.example.com"
+#: Fake tokens with the right checksum, which nobody was given.
+TOKEN = "seks_openai_" + "0" * 33 + "36DhGp"
+OTHER_TOKEN = "seks_github_" + "1" * 33 + "4MhJFW"
+
+
+def binding(*specs: str, host: str = HOST, policy: Policy | None = None) -> Binding:
+    """A binding to one host, with `bearer` where no placement is named."""
+    return Binding((Endpoint.parse(host, specs or ("bearer",)),), policy or Policy())
+
+
+def basic(username: str, password: str) -> str:
+    """The value of an Authorization header."""
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
+def encodings(value: str) -> Iterator[bytes]:
+    """Give what a text looks like where somebody hid it: raw, UTF-16, hex, base64 in its three alignments."""
+    raw = value.encode()
+    yield raw
+    yield value.encode("utf-16-le")
+    yield raw.hex().encode()
+    yield raw.hex().upper().encode()
+    for shift in range(3):
+        # The characters that depend on the text's neighbours are left out.
+        inner = base64.b64encode(b"\0" * shift + raw)[(shift * 8 + 5) // 6 :].rstrip(b"=")[:-1]
+        yield inner
+        yield inner.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+def files_with(folder: Path, values: Sequence[str]) -> list[Path]:
+    """Give the files below `folder` that hold one of the values in any encoding."""
+    forms = [form for value in values for form in encodings(value)]
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [path for path in files if any(form in path.read_bytes() for form in forms)]
+
+
+def new_home(folder: Path) -> Home:
+    """A home that is made but not initialised."""
+    home = Home(folder / "home")
+    home.create()
+    return home

@@ -1,0 +1,154 @@
+"""Removing a credential from what comes back."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seks_addon.scrub import Scrubber
+from tests.samples import KEY
+
+TOKEN = b"seks_fake"
+#: Few letters, so that forms overlap, contain and begin one another.
+FORMS = st.lists(st.text("ab", min_size=1, max_size=5).map(str.encode), min_size=1, max_size=4)
+TEXTS = st.text("abc", max_size=30).map(str.encode)
+CUTS = st.lists(st.integers(0, 30))
+
+
+def chunks(text: bytes, cuts: list[int]) -> list[bytes]:
+    """Split a text at the given places, some of them twice: empty chunks come too."""
+    places = sorted([0, *(min(cut, len(text)) for cut in cuts), len(text)])
+    return [text[start:end] for start, end in itertools.pairwise(places)]
+
+
+def scrubbed(forms: list[bytes], text: bytes) -> tuple[bytes, int]:
+    """The plainest way to do it: from left to right, the longest form that stands here goes."""
+    clean, count, position = b"", 0, 0
+    while position < len(text):
+        here = max((form for form in forms if text.startswith(form, position)), key=len, default=b"")
+        clean += b"#" if here else text[position : position + 1]
+        position += len(here) or 1
+        count += bool(here)
+    return clean, count
+
+
+def scrubber(*forms: bytes) -> Scrubber:
+    return Scrubber((form, b"#") for form in forms)
+
+
+@given(FORMS, TEXTS, CUTS)
+def test_any_split_gives_the_same(forms: list[bytes], text: bytes, cuts: list[int]) -> None:
+    """However the text arrives, the result and the count are those of the whole text."""
+    stream = scrubber(*forms)
+
+    clean = b"".join([*map(stream.feed, chunks(text, cuts)), stream.finish()])
+
+    assert (clean, stream.count) == scrubbed(forms, text)
+    assert not any(form in clean for form in forms)
+
+
+@given(FORMS, TEXTS)
+def test_whole(forms: list[bytes], text: bytes) -> None:
+    """A text that stands for itself is scrubbed as a stream of it is, and leaves the stream alone."""
+    one = scrubber(*forms)
+    before = one.feed(forms[0][:-1])
+
+    clean = one.whole(text)
+
+    assert (clean, one.count) == scrubbed(forms, text)
+    assert before + one.finish() == forms[0][:-1] or len(forms) > 1
+
+
+@given(FORMS, TEXTS, CUTS)
+def test_no_more_is_held_back_than_must_be(forms: list[bytes], text: bytes, cuts: list[int]) -> None:
+    """After each chunk, all is out but the longest end of the text that is the beginning of a form."""
+    stream, came, out = scrubber(*forms), b"", b""
+
+    for chunk in chunks(text, cuts):
+        came += chunk
+        out += stream.feed(chunk)
+
+        if not any(form in came for form in forms):
+            held = max(n for n in range(len(came) + 1) if any(f.startswith(came[len(came) - n :]) for f in forms))
+            assert out == came[: len(came) - held]
+
+
+@given(FORMS, TEXTS, CUTS, st.sampled_from([b"c", b"\n", b"\0", b"\xff"]))
+def test_a_byte_that_no_form_has_lets_all_out(forms: list[bytes], text: bytes, cuts: list[int], last: bytes) -> None:
+    """A text that ends in such a byte, as an event in a stream does, is out at once."""
+    stream = scrubber(*forms)
+
+    out = b"".join([*map(stream.feed, chunks(text, cuts)), stream.feed(last)])
+
+    assert out == scrubbed(forms, text + last)[0]
+    assert stream.finish() == b""
+
+
+@given(st.lists(st.binary(min_size=4, max_size=12), max_size=3), st.binary(max_size=60), CUTS)
+def test_a_text_without_the_credential_passes(forms: list[bytes], text: bytes, cuts: list[int]) -> None:
+    """Any bytes without a form come out as they went in."""
+    forms = [form for form in forms if form not in text]
+    stream = scrubber(*forms)
+
+    clean = b"".join([*map(stream.feed, chunks(text, cuts)), stream.finish()])
+
+    assert (clean, stream.count) == (text, 0)
+
+
+@pytest.mark.parametrize(
+    ("forms", "pieces", "wanted"),
+    [
+        (["abcd"], ["xabcdx"], "x#x"),
+        (["abcd"], ["xab", "cdx"], "x#x"),
+        (["abcd"], list("xabcdx"), "x#x"),
+        (["abcd"], ["abc", "x"], "abcx"),
+        (["abcd"], ["abc"], "abc"),
+        (["abcd"], ["abab", "cd"], "ab#"),
+        (["abcd"], ["abcdabcd"], "##"),
+        (["abcd", "ab"], ["ab", "cd"], "#"),
+        (["abcd", "ab"], ["ab", "x"], "#x"),
+        (["ab", "abcd"], ["ab"], "#"),
+        (["abcd", "bc"], ["abc", "d"], "#"),
+        (["abcd", "bc"], ["abc", "x"], "a#x"),
+        (["abcd", "cde"], ["abc", "de"], "#e"),
+        (["aa"], ["a", "a", "a"], "#a"),
+        ([], ["abc"], "abc"),
+        ([""], ["abc"], "abc"),
+        (["ABCD"], ["abcd"], "abcd"),
+        (["a.c", "(b"], ["abc a.c (b"], "abc # #"),
+    ],
+)
+def test_known_answers(forms: list[str], pieces: list[str], wanted: str) -> None:
+    """Forms that begin, contain and overlap one another, in one piece and in many."""
+    stream = scrubber(*(form.encode() for form in forms))
+
+    assert b"".join([*(stream.feed(piece.encode()) for piece in pieces), stream.finish()]) == wanted.encode()
+
+
+def test_each_form_has_its_own_replacement() -> None:
+    """What is written instead is what belongs to the form, and isn't looked at again."""
+    stream = Scrubber([(b"one", b"two"), (b"two", b"three")])
+
+    assert stream.feed(b"one, two.") + stream.finish() == b"two, three."
+    assert stream.count == 2
+
+
+def test_fragments_stay() -> None:
+    """All but one byte of a credential passes: masking fragments would tell a guesser how far he is right."""
+    stream = Scrubber([(KEY.encode(), TOKEN)])
+    text = (KEY[:-1] + "|" + KEY[1:] + "|").encode()
+
+    assert stream.feed(text) == text
+    assert stream.count == 0
+
+
+def test_a_long_stream_is_not_kept() -> None:
+    """What is held never grows beyond a form, however many beginnings of one there are."""
+    stream = Scrubber([(KEY.encode(), TOKEN)])
+    passed = 0
+
+    for _ in range(1000):
+        passed += len(stream.feed(KEY[:-1].encode()))
+
+    assert passed >= 999 * len(KEY[:-1])

@@ -1,0 +1,83 @@
+"""A vault with two tenants, each with an agent, a secret and a token; and a hand that changes rows behind its back."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seks_addon.home import Home
+from seks_addon.secret import Secret
+from seks_addon.vault import Agent, Client, StoredSecret, Token, Vault
+from tests.samples import KEY, OTHER_KEY, binding, new_home
+
+#: Runs statements on the vault's file, past the library; gives the number of rows that changed.
+type Tamper = Callable[..., int]
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A client and what it owns."""
+
+    client: Client
+    agent: Agent
+    password: str
+    secret: StoredSecret
+    key: str
+    token: Token
+    text: str
+
+
+def tenant(vault: Vault, name: str, key: str) -> Tenant:
+    with vault.change():
+        client = vault.clients.add(name)
+        agent, password = vault.agents.add(client, "robot")
+        secret = vault.secrets.add(client, "api", Secret(key), binding(), env=("API_KEY",))
+        token, text = vault.tokens.issue(secret, agent)
+    return Tenant(client, agent, password, secret, key, token, text)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return new_home(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with an empty vault: copying it is quicker than making one."""
+    made = new_home(tmp_path_factory.mktemp("template"))
+    Vault.create(made).close()
+    return made
+
+
+@pytest.fixture
+def vault(home: Home, template: Home) -> Iterator[Vault]:
+    """An empty vault."""
+    shutil.copytree(template.root, home.root, dirs_exist_ok=True)
+    with Vault.open(home) as opened:
+        yield opened
+
+
+@pytest.fixture
+def acme(vault: Vault) -> Tenant:
+    return tenant(vault, "acme", KEY)
+
+
+@pytest.fixture
+def rival(vault: Vault) -> Tenant:
+    return tenant(vault, "rival", OTHER_KEY)
+
+
+@pytest.fixture
+def tamper(home: Home) -> Tamper:
+    def run(sql: str, *parameters: Any) -> int:
+        with closing(sqlite3.connect(home.vault)) as connection, connection:
+            changed = connection.execute(sql, parameters).rowcount
+        assert changed, f"nothing was changed by {sql}"
+        return changed
+
+    return run
