@@ -4,6 +4,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +26,12 @@ _PRAGMAS: Final = (
 
 
 def open_database(
-    path: Path, migrations: Migrations, *, create: bool = False, timeout: float = COMMAND_TIMEOUT
+    path: Path,
+    migrations: Migrations,
+    *,
+    create: bool = False,
+    timeout: float = COMMAND_TIMEOUT,
+    check_schema: bool = True,
 ) -> Database:
     """Open (or, with `create`, make) the database at `path` and bring its schema up to date.
 
@@ -48,17 +54,38 @@ def open_database(
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
             database = Database(connection)
-            # In an empty database every migration is pending: these are all that this version knows.
-            with contextlib.closing(Database(memory=True)) as empty:
-                known = {migration.name for migration in migrations.pending(empty)}
-            if not {migration.name for migration in migrations.applied(database)} <= known:
+            names, _ = _expected(migrations)
+            if not {migration.name for migration in migrations.applied(database)} <= names:
                 raise DatabaseError(f"{path} was written by a newer SEKS", hint="use that version")
             if migrations.pending(database):
                 migrations.apply(database)
+            if check_schema and not has_schema(database, migrations):
+                # A trigger could undo a revocation, or a record, in the moment in which it is written.
+                raise DatabaseError(
+                    f"the tables or triggers of {path} were changed outside of SEKS", hint="restore it from a backup"
+                )
         except BaseException:
             connection.close()
             raise
         return database
+
+
+def has_schema(database: Database, migrations: Migrations) -> bool:
+    """Tell whether the database consists of what its migrations make, and of nothing else."""
+    return _schema(database) == _expected(migrations)[1]
+
+
+@lru_cache
+def _expected(migrations: Migrations) -> tuple[frozenset[str], frozenset[tuple[str, ...]]]:
+    """The names of all migrations, and what a database consists of when they are applied."""
+    with contextlib.closing(Database(memory=True)) as empty:
+        names = frozenset(migration.name for migration in migrations.pending(empty))
+        migrations.apply(empty)
+        return names, _schema(empty)
+
+
+def _schema(database: Database) -> frozenset[tuple[str, ...]]:
+    return frozenset(database.conn.execute("SELECT type, name, tbl_name, ifnull(sql, '') FROM sqlite_schema"))
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ Which variable does what for which client was measured, one client and one varia
 here in the order in which they are printed.
 """
 
+import base64
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -138,10 +139,11 @@ def child(
     stay = {name: parent[name] for name in keep if name in parent}
     redirected = {name: bundle for name in BUNDLE_IF_SET if name in parent}
     replaced = {**redirected, **own, **stay}
+    names = {name.upper() for name in withheld}
     lacking = sorted(
         name
         for name, value in parent.items()
-        if name not in replaced and (name in withheld or name.startswith("SEKS_") or _holds(value, real))
+        if name not in replaced and (name.upper() in names or name.startswith("SEKS_") or _holds(value, real))
     )
     kept = {name: parent[name] for name in parent if name not in lacking and name not in REPLACED}
     return {**kept, **replaced}, lacking
@@ -156,4 +158,16 @@ def with_preload(options: str, script: str) -> str:
 
 
 def _holds(value: str, real: Sequence[str]) -> bool:
-    return any(value == credential or (len(credential) >= MIN_PART and credential in value) for credential in real)
+    return any(
+        value == credential or (len(credential) >= MIN_PART and any(form in value for form in _forms(credential)))
+        for credential in real
+    )
+
+
+def _forms(credential: str) -> list[str]:
+    """A credential as it is, and as the part of a base64 text that doesn't depend on what is around it."""
+    raw = credential.encode()
+    shifted = (base64.b64encode(bytes(shift) + raw).decode().rstrip("=") for shift in range(3))
+    # The first characters hold bits of what is before, the last one bits of what is behind.
+    cores = [text[(0, 2, 3)[shift] : -1] for shift, text in enumerate(shifted)]
+    return [credential, *cores, *(core.replace("+", "-").replace("/", "_") for core in cores)]

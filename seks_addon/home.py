@@ -95,9 +95,12 @@ class Home:
 def require_private(path: Path) -> None:
     """Raise `HomeError` where other users may read or write `path`."""
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
+        status = path.stat()
     except OSError as error:
         raise HomeError(f"can't read {path}: {error.strerror}") from None
+    if status.st_uid != os.geteuid():
+        raise HomeError(f"{path} belongs to another user", hint="use a home of your own, or give it to yourself")
+    mode = stat.S_IMODE(status.st_mode)
     if mode & 0o077:
         wanted = PRIVATE_DIR if path.is_dir() else PRIVATE_FILE
         raise HomeError(f"{path} can be read by other users (mode {mode:04o})", hint=f"run `chmod {wanted:o} {path}`")

@@ -2,10 +2,11 @@
 
 Whole credentials are replaced, never fragments of one: masking fragments tells a guesser how far it is right.
 What might be the beginning of a credential is held back until the next bytes decide, nothing else is.
+
+Searched with `bytes.find`, not with a pattern: Python keeps compiled patterns, and a credential with them.
 """
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class Scrubber:
@@ -13,27 +14,26 @@ class Scrubber:
 
     def __init__(self, replacements: Iterable[tuple[bytes, bytes]]) -> None:
         """Take (form of a credential, what to write instead) pairs; an empty form is ignored."""
-        self._replacements = {form: token for form, token in replacements if form}
         # The longest first: one form may begin with another.
-        forms = sorted(self._replacements, key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(re.escape(form) for form in forms)) if forms else None
+        pairs = sorted(replacements, key=lambda pair: len(pair[0]), reverse=True)
+        self._replacements = {form: token for form, token in pairs if form}
         self._held = b""
         self.count = 0
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; give what is certain of all so far."""
-        if self._pattern is None:
+        if not self._replacements:
             return chunk
         text = self._held + chunk if self._held else chunk
         clean: list[bytes] = []
         position = 0
         end = len(text) - self._open_length(text, position)
-        for match in self._pattern.finditer(text):
+        for start, form in self._matches(text):
             # What is still open goes before a form that begins within it, or with it and is shorter.
-            if match.start() >= end:
+            if start >= end:
                 break
-            clean += (text[position : match.start()], self._replacements[match[0]])
-            position = match.end()
+            clean += (text[position:start], self._replacements[form])
+            position = start + len(form)
             self.count += 1
             if position > end:
                 end = len(text) - self._open_length(text, position)
@@ -43,20 +43,33 @@ class Scrubber:
 
     def finish(self) -> bytes:
         """Give what was held back; there is nothing more to come."""
-        if self._pattern is None:
-            return b""
         text, self._held = self._held, b""
-        clean, removed = self._pattern.subn(lambda match: self._replacements[match[0]], text)
-        self.count += removed
-        return clean
+        return self.whole(text)
 
     def whole(self, text: bytes) -> bytes:
         """Clean a text that stands for itself, such as a header's value; independent of the stream."""
-        if self._pattern is None:
-            return text
-        clean, removed = self._pattern.subn(lambda match: self._replacements[match[0]], text)
-        self.count += removed
-        return clean
+        clean: list[bytes] = []
+        position = 0
+        for start, form in self._matches(text):
+            clean += (text[position:start], self._replacements[form])
+            position = start + len(form)
+            self.count += 1
+        return b"".join([*clean, text[position:]]) if clean else text
+
+    def _matches(self, text: bytes) -> Iterator[tuple[int, bytes]]:
+        """Where which form is, from left to right and without overlaps; of those that begin together, the longest."""
+        next_ones = {form: text.find(form) for form in self._replacements}
+        position = 0
+        while True:
+            for form, start in next_ones.items():
+                if 0 <= start < position:
+                    next_ones[form] = text.find(form, position)
+            found = [(start, form) for form, start in next_ones.items() if start >= 0]
+            if not found:
+                return
+            start, form = min(found, key=lambda match: match[0])
+            yield start, form
+            position = start + len(form)
 
     def _open_length(self, text: bytes, position: int) -> int:
         """How many bytes at the end of `text`, from `position` on, are the beginning of a form."""

@@ -29,6 +29,7 @@ SCALARS: Final = ("intercept", "egress")
 LISTS: Final = ("tunnel", "allow_host", "deny_host", "allow_private", "connect_to", "upstream_ca")
 #: Those that are about the program, not about what it does with a request.
 PROGRAM: Final = ("listen", "workers", "ready_file", "require_agent_auth", "log_format", "log_level")
+_TEXTS: Final = (*SCALARS, "listen", "ready_file", "log_format", "log_level")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +87,14 @@ def load_config(home: Home) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{home.config}: {error}", hint="mend it, or remove it") from None
     values = {key.replace("-", "_"): value for key, value in data.items()}
-    for key in values:
+    for key, value in values.items():
         if key not in (*PROGRAM, *SCALARS, *LISTS):
             raise ConfigError(
                 f"{home.config}: there is no setting {key!r}",
                 hint="the settings are the options of `seks-proxy run`, without the leading dashes",
             )
+        if key in _TEXTS and not isinstance(value, str):
+            raise ConfigError(f"{home.config}: the setting {key!r} must be a text, in quotes")
     return values
 
 

@@ -1,6 +1,7 @@
 """The head of a request, and what must hold for one that carries a token."""
 
 import re
+import urllib.parse
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -17,8 +18,8 @@ _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # RFC 3986 section 3.3 and 3.4: what a path and a query are made of.
 _TARGET = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]|]|%[0-9A-Fa-f]{2})*")
-_DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
-_ENCODED_SLASH = re.compile(r"%(?:2f|5c)", re.IGNORECASE)
+_ENCODED_SLASH = re.compile(r"%2f", re.IGNORECASE)
+_ENCODED_BACKSLASH = re.compile(r"%5c", re.IGNORECASE)
 _ENCODED_CONTROL = re.compile(r"%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
 
 #: Headers of one hop only (RFC 9110 section 7.6.1, RFC 2616 section 13.5.1). Transfer-Encoding stays: the
@@ -29,7 +30,18 @@ HOP_BY_HOP: Final = frozenset(
 #: What a request that carries a token loses besides: a partial answer can't be scrubbed, an overridden method
 #: is not the one that the policy saw, a trailer would come behind every check.
 STRIPPED_WITH_TOKEN: Final = frozenset(
-    {"range", "if-range", "trailer", "x-http-method-override", "x-http-method", "x-method-override"}
+    {
+        "range",
+        "if-range",
+        "trailer",
+        "method-override",
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "x-original-method",
+        "x-original-url",
+        "x-rewrite-url",
+    }
 )
 #: A `Connection` header that names one of these wants to change what the request says (RFC 9110 section 7.6.1).
 _NEVER_HOP_BY_HOP: Final = frozenset({"host", "content-length", "transfer-encoding", "authorization", "cookie"})
@@ -94,7 +106,9 @@ def strip_hop_by_hop(head: Head) -> Head:
 
 def strip_for_token(head: Head) -> Head:
     """Remove what a request that carries a token must not have."""
-    return head.without(STRIPPED_WITH_TOKEN)
+    # To many a server, an underscore in a header's name is a dash (CGI, RFC 3875 section 4.1.18).
+    alike = {name for name, _ in head.headers if name.lower().replace("_", "-") in STRIPPED_WITH_TOKEN}
+    return head.without(name.lower() for name in alike)
 
 
 def check_with_token(head: Head, claimed: Sequence[int], *, encoded_slash: bool) -> None:
@@ -109,14 +123,27 @@ def check_with_token(head: Head, claimed: Sequence[int], *, encoded_slash: bool)
         raise _malformed("A token can't be used with this method.")
     if not _TARGET.fullmatch(head.target):
         raise _malformed("The path holds a character that must be percent-encoded.")
-    if _DOT_SEGMENT.search(head.path) or _ENCODED_CONTROL.search(head.target):
+    if _has_dot_segment(head.path) or _ENCODED_CONTROL.search(head.target):
         raise _malformed("The path holds a dot segment or a control character.")
+    if _ENCODED_BACKSLASH.search(head.path):
+        raise _malformed("The path holds an encoded backslash.")
     if not encoded_slash and _ENCODED_SLASH.search(head.path):
         raise _malformed("The path holds an encoded slash.")
     for index in claimed:
         name = head.headers[index][0].lower()
         if len(head.values(name)) != 1:
             raise _malformed("The header that carries the token is there more than once.")
+
+
+def _has_dot_segment(path: str) -> bool:
+    """Tell whether any server could read `.` or `..` in it: decoded once or more, split by what splits somewhere."""
+    while True:
+        if not {".", ".."}.isdisjoint(re.split(r"[/\\;]", path)):
+            return True
+        decoded = urllib.parse.unquote(path, "latin-1")
+        if decoded == path:
+            return False
+        path = decoded
 
 
 def _malformed(message: str) -> Refused:

@@ -77,12 +77,14 @@ def list_(workplace: Workplace, /, since: str | None, until: str | None, as_json
 @pass_workplace
 def verify(workplace: Workplace, ctx: click.Context, as_json: bool) -> None:
     """Check that no record was changed, removed or put in; exits with 3 where one was."""
-    with workplace.audit() as audit:
+    with workplace.audit(check_schema=False) as audit:
         verdict = audit.verify()
     if as_json:
         output.document(verdict.to_json())
     elif verdict.intact:
         output.data(f"{verdict.records} records, the chain is intact")
+    elif verdict.bad_seq is None:
+        output.data(f"{verdict.records} records, and {verdict.problem}")
     else:
         output.data(f"the chain is broken at record {verdict.bad_seq}: {verdict.problem}")
     if not verdict.intact:

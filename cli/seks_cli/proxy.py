@@ -9,7 +9,6 @@ from seks_addon import __version__
 from seks_addon.destination.host import is_loopback
 from seks_addon.home import Home
 from seks_addon.proxy import listen, logs
-from seks_addon.proxy.supervisor import serve
 from seks_addon.settings import LISTS, SCALARS, Settings, load_config
 from seks_cli import edge
 
@@ -75,6 +74,9 @@ def cli() -> None:
 @_options
 def run(**given: Any) -> None:
     """Run the proxy in the foreground, until SIGINT or SIGTERM."""
+    # mitmproxy takes a second to be imported: here, an interrupt ends it as it ends all else.
+    from seks_addon.proxy.supervisor import serve
+
     settings, host, port = _settings(given)
     logs.configure(given["log_format"], given["log_level"])
     ready_file = given["ready_file"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What was found for one agent. `withheld` are names of variables, `real` are the client's credentials."""
+    """What was found for one agent. `withheld` are names of variables, `real` are the vault's credentials."""
 
     proxy_url: str
     reachable: bool
@@ -44,7 +44,9 @@ def gather(
         secrets = vault.secrets.list(owner)
         held = _held(vault, owner, user)
         url = environment.with_user(proxy_url or running.proxy_url(home), user.user, vault.agents.password(user))
-        real = tuple(vault.secrets.reveal(s.id, owner.id).reveal() for s in secrets) if reveal else ()
+        # Of every client: whoever starts the agent may have another's at hand.
+        stored = vault.secrets.list() if reveal else []
+        real = tuple(vault.secrets.reveal(s.id, s.client_id).reveal() for s in stored)
     if not home.ca_bundle.exists():
         ca.write_bundle(home)
     credentials, clashes = environment.credentials(held)

@@ -41,12 +41,12 @@ class Workplace:
             yield vault
 
     @contextlib.contextmanager
-    def audit(self) -> Iterator["AuditLog"]:
+    def audit(self, *, check_schema: bool = True) -> Iterator["AuditLog"]:
         """Open the audit log."""
         from seks_addon.audit import AuditLog
 
         self.home.check()
-        with AuditLog(self.home.audit) as audit:
+        with AuditLog(self.home.audit, check_schema=check_schema) as audit:
             yield audit
 
     @contextlib.contextmanager

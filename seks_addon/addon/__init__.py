@@ -7,4 +7,6 @@ session     who is at the other end of a client connection
 upstream    the gate before every connection to a host; TLS in both directions
 layers      HTTP as mitmproxy speaks it, less the error pages, plus the moment of injection
 exchange    one request and its answer: injection, scrubbing, the audit records it owes
+sockets     closing for good
+quiet       what of mitmproxy's own log is kept
 """

@@ -10,16 +10,25 @@ from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import layer, server_hooks
 from mitmproxy.proxy.layers import modes
 from mitmproxy.proxy.layers.http import HTTPMode
-from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer
+from mitmproxy.proxy.layers.tls import ServerTLSLayer
 
 from seks_addon import strict
 from seks_addon.addon import options
 from seks_addon.addon.exchange import Exchange, exchange_of
 from seks_addon.addon.guard import fails_closed
-from seks_addon.addon.layers import CloseLayer, Malformed, SeksHttpLayer, claim_of, remember_address
+from seks_addon.addon.layers import (
+    CloseLayer,
+    Malformed,
+    SeksClientTlsLayer,
+    SeksHttpLayer,
+    claim_of,
+    remember_address,
+)
+from seks_addon.addon.quiet import quiet_mitmproxy
 from seks_addon.addon.respond import refusal_response
 from seks_addon.addon.service import Service
 from seks_addon.addon.session import Session, identify, require_enabled
+from seks_addon.addon.sockets import close_for_good
 from seks_addon.addon.upstream import failing_tls
 from seks_addon.audit import Outcome
 from seks_addon.authorize import decide
@@ -81,6 +90,11 @@ class SeksAddon:
 
     def load(self, loader: Any) -> None:
         options.declare(loader)
+        try:
+            options.take_given(ctx.options)
+        except exceptions.OptionsError as error:
+            # mitmproxy would swallow it and go on without SEKS; over a logged error it exits.
+            logger.error("%s", error)
 
     def configure(self, updated: Set[str]) -> None:
         options.check(ctx.options, updated)
@@ -96,6 +110,7 @@ class SeksAddon:
             proxyserver = ctx.master.addons.get("proxyserver")
             listening = [(str(address[0]), address[1]) for address in proxyserver.listen_addrs()]
             if self._service is None:
+                quiet_mitmproxy()
                 loopback_only = all(is_loopback(host) for host, _ in listening)
                 self._service = Service(options.read_settings(ctx.options, loopback_only=loopback_only))
         except (SeksError, exceptions.OptionsError) as error:
@@ -136,6 +151,7 @@ class SeksAddon:
     @fails_closed(_shut_client)
     def client_connected(self, client: connection.Client) -> None:
         self.session(client)
+        close_for_good(ctx.master.addons.get("proxyserver").connections[client.id])
 
     @fails_closed(_shut_nothing)
     def client_disconnected(self, client: connection.Client) -> None:
@@ -154,7 +170,7 @@ class SeksAddon:
             nextlayer.layer = CloseLayer(context)
         elif is_tls:
             to_host = ServerTLSLayer(context)
-            to_host.child_layer = ClientTLSLayer(context)
+            to_host.child_layer = SeksClientTlsLayer(context)
             nextlayer.layer = to_host
         else:
             nextlayer.layer = SeksHttpLayer(context, HTTPMode.transparent)
@@ -166,13 +182,13 @@ class SeksAddon:
         exchange.scheme = "https"
         if session.tunnel is not None:
             raise Refused("request_malformed", "A tunnel holds no other tunnel.")
-        exchange.origin = origin = authority.connect_origin(flow.request.authority)
+        exchange.origin = origin = authority.connect_origin(flow.request.data.authority.decode("latin-1"))
         session.agent = self._identify(exchange.head)
         self.service().check_egress(origin)
         raw = self.service().is_tunnelled(origin)
         if raw or is_address(origin.host):
             # The last moment to say why not: nobody could read it inside.
-            await self.service().upstream.resolve(origin)
+            await self.service().upstream.resolve(origin, session.agent.id)
         session.tunnel, session.raw_tunnel = origin, raw
         session.approved.add(origin)
         # From here on mitmproxy knows the host by its canonical name.
@@ -203,7 +219,7 @@ class SeksAddon:
             raise Refused("egress_denied", "A connection was asked for that no request is for.")
         remember_address(data.server)
         self.service().check_egress(origin)
-        await self.service().upstream.pin(data.server, origin)
+        await self.service().upstream.pin(data.server, origin, session.agent.id if session.agent else "")
 
     @fails_closed(_shut_tls)
     def tls_start_server(self, data: tls.TlsData) -> None:
@@ -281,6 +297,7 @@ class SeksAddon:
         session.agent = self._identify(exchange.head)
         if claim.scheme != "http":
             raise Refused("cleartext_refused", "An https:// address is asked for without a tunnel.")
+        authority.refuse_token(claim.authority)
         try:
             exchange.origin = origin = parse_origin(claim.authority, default_port=80)
         except InputError:
@@ -333,9 +350,18 @@ class SeksAddon:
 
     @fails_closed(_shut_nothing)
     def error(self, flow: http.HTTPFlow) -> None:
+        if flow.error and flow.error.msg != flow.error.KILLED_MESSAGE:
+            # It may quote what came over the wire, and add-ons behind this one print it.
+            flow.error.msg = "the exchange broke off"
         if exchange := exchange_of(flow):
             exchange.restore(flow.request)
             self.finish(exchange, status=None, failed=True)
+
+    @fails_closed(_shut_nothing)
+    def websocket_message(self, flow: http.HTTPFlow) -> None:
+        # mitmproxy keeps all of them; the one that is passed on now is the last.
+        if flow.websocket is not None:
+            del flow.websocket.messages[:-1]
 
     # What the hooks share.
 

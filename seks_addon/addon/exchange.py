@@ -1,6 +1,7 @@
 """One request and its answer: what was decided, what is injected, what is owed to the audit log."""
 
 import dataclasses
+import re
 import time
 import uuid
 import weakref
@@ -30,6 +31,7 @@ _RESPONSE_HOP_BY_HOP: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"trailer", b"upgrade"}
 )
 _MAX_PATH: Final = 2048
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 #: The standard phrases, in the place of the host's own.
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 
@@ -95,7 +97,13 @@ class Exchange:
         """Make it durable that each of the tokens is about to be used; raises `AuditError`."""
         for grant in self._grants():
             record = self._record(Event.INTENT, Outcome.ALLOWED, grant=grant)
-            self._intents.append((record, await writer.intent(record)))
+            number = await writer.intent(record)
+            if self.finished:
+                # The client went while the disk was busy; whoever ended the exchange didn't know of this one.
+                failed = dataclasses.replace(record, event=Event.OUTCOME, outcome=Outcome.FAILED)
+                writer.outcome(dataclasses.replace(failed, time=timestamp(now())), number)
+                raise Refused("internal", "The exchange has ended.")
+            self._intents.append((record, number))
 
     def inject(self, request: http.Request, reveal: Callable[[Grant], Secret]) -> None:
         """Swap the tokens in the request's headers for what they stand for; `restore` undoes it."""
@@ -127,15 +135,23 @@ class Exchange:
     def prepare_response(self, request: http.Request, response: http.Response) -> None:
         """Make an answer's head safe and set its body to stream; raises `Refused` where it can't be."""
         response.stream = self._pass_response
+        if not 200 <= response.status_code <= 599 and response.status_code != 101:
+            raise Refused("upstream_malformed", "The host's answer has no final status.")
+        if any(_CONTROL.search(part) for header in response.headers.fields for part in header):
+            raise Refused("upstream_malformed", "The host's answer has a header with a control character in it.")
         response.reason = _REASONS.get(response.status_code, "")
         # Without the host's `Connection: close`, mitmproxy would send the next request to a closing connection.
         self.last_on_connection = connection_close(response.http_version, response.headers)
         response.http_version = "HTTP/1.1"
-        fields = [h for h in response.headers.fields if h[0].lower() not in _RESPONSE_HOP_BY_HOP]
-        if response.status_code == 101 and not self.carries_credential:
+        dropped = _RESPONSE_HOP_BY_HOP | _named_by_connection(response)
+        if not _has_body(request, response) and request.method != "HEAD":
+            # Nothing follows that could be framed.
+            dropped |= {b"transfer-encoding"}
+        fields = [h for h in response.headers.fields if h[0].lower() not in dropped]
+        if response.status_code == 101:
+            if self.carries_credential:
+                raise Refused("upstream_malformed", "The host changed the protocol, which nobody asked for.")
             return
-        if response.status_code < 200:
-            raise Refused("upstream_malformed", "The host sent an interim answer where a final one is due.")
         if self.carries_credential:
             if response.status_code == 206:
                 raise Refused("response_unsafe", "The host sent a part of an answer, which can't be made safe.")
@@ -235,6 +251,12 @@ def _printable(text: str, limit: int) -> str:
     """What of a request may go into a record: no token, no control character, a bounded length."""
     clean = redact(text)[:limit]
     return "".join(c if c.isascii() and c.isprintable() else "�" for c in clean)
+
+
+def _named_by_connection(response: http.Response) -> set[bytes]:
+    named = ",".join(response.headers.get_all("connection")).split(",")
+    framing = {b"content-length", b"transfer-encoding"}
+    return {name.strip().lower().encode("utf-8", "surrogateescape") for name in named} - framing
 
 
 def _asks_to_close(head: Head) -> bool:

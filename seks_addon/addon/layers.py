@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mitmproxy import http
-from mitmproxy.connection import Connection, Server
+from mitmproxy.connection import Connection, ConnectionState, Server
 from mitmproxy.net.http import http1
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
+    DropStream,
     GetHttpConnection,
     HttpLayer,
     HTTPMode,
@@ -33,10 +34,12 @@ from mitmproxy.proxy.layers.http._events import (
     RequestHeaders,
     RequestProtocolError,
     RequestTrailers,
+    ResponseEndOfMessage,
     ResponseProtocolError,
 )
-from mitmproxy.proxy.layers.http._http1 import Http1Server, make_body_reader
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server, make_body_reader
 from mitmproxy.proxy.layers.tcp import TCPLayer
+from mitmproxy.proxy.layers.tls import ClientTLSLayer
 from mitmproxy.proxy.utils import expect
 
 from seks_addon.addon.exchange import exchange_of, new_request_id
@@ -46,6 +49,11 @@ from seks_addon.refusal import Refused
 from seks_addon.strict import MAX_HEAD
 
 Commands = layer.CommandGenerator[None]
+
+#: What may wait to be read as HTTP, in bytes; bodies pass and don't.
+MAX_BUFFERED: Final = 256 * 1024
+#: A ClientHello with post-quantum key shares is about 2 KiB long.
+MAX_CLIENT_HELLO: Final = 16 * 1024
 
 #: What mitmproxy's reasons for failing are called here.
 _CODES: Final = {
@@ -127,10 +135,13 @@ class _GetConnection(GetHttpConnection):
 class SeksHttpStream(HttpStream):
     """One request and its answer."""
 
+    _ended_early = False
+
     @expect(RequestHeaders)
     def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
         request = event.request
-        authority = request.authority if request.method != "CONNECT" else ""
+        # As it was sent: mitmproxy's own property rewrites international names.
+        authority = request.data.authority.decode("latin-1") if request.method != "CONNECT" else ""
         _claims[request] = Claim(request.scheme, authority or None)
         if self.mode is HTTPMode.regular and not authority and request.method != "CONNECT":
             # Addressed to the proxy itself. The hook refuses it; mitmproxy would look for a host to send it to.
@@ -205,6 +216,18 @@ class SeksHttpStream(HttpStream):
         exchange = exchange_of(self.flow)
         if exchange is not None and exchange.last_on_connection and self.client_state == self.state_done:
             yield commands.CloseConnection(self.flow.server_conn)
+        answered = self.server_state == self.state_done and not self._refused
+        if answered and self.client_state != self.state_done:
+            # An early answer. mitmproxy ends it after the request: a client that gives that up would wait for ever.
+            self._ended_early = True
+            yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+
+    def flow_done(self) -> Commands:
+        if not self._ended_early:
+            yield from super().flow_done()
+            return
+        self.flow.live = False
+        yield DropStream(self.stream_id)
 
     @expect(RequestData, RequestTrailers, RequestEndOfMessage)
     def state_discard_request_body(self, event: events.Event) -> Commands:
@@ -262,6 +285,13 @@ class SeksHttpStream(HttpStream):
 class SeksHttp1Server(Http1Server):
     """HTTP/1 towards the agent."""
 
+    def _handle_event(self, event: events.Event) -> Commands:
+        yield from super()._handle_event(event)
+        if len(self.buf) > MAX_BUFFERED:
+            # Requests sent before the answer to the first, or the line of a chunk that doesn't end.
+            self.state = self.ignore
+            yield commands.CloseConnection(self.conn)
+
     def send(self, event: Any) -> Commands:
         if not isinstance(event, ResponseProtocolError):
             yield from super().send(event)
@@ -276,7 +306,9 @@ class SeksHttp1Server(Http1Server):
         if isinstance(event, events.ConnectionClosed):
             yield commands.CloseConnection(self.conn)
             return
-        lines = self.buf.maybe_extract_lines()
+        # RFC 9112 section 2.2: empty lines before a request are skipped.
+        while (lines := self.buf.maybe_extract_lines()) == []:
+            pass
         if not lines:
             if len(self.buf) > MAX_HEAD:
                 yield from self._malformed(Refused("headers_too_large"))
@@ -317,16 +349,48 @@ class SeksHttpLayer(HttpLayer):
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Start):
             self.connections[self.context.client] = SeksHttp1Server(self.context.fork())
+        if isinstance(event, events.ConnectionEvent) and self._is_forgotten(event.connection):
+            return
         try:
             yield from super()._handle_event(event)
+            if isinstance(event, events.DataReceived) and (to_host := self.connections.get(event.connection)):
+                reader = to_host.context.layers[-1]
+                if isinstance(reader, Http1Client) and len(reader.buf) > MAX_BUFFERED:
+                    # A head, or the line of a chunk, that doesn't end.
+                    yield commands.CloseConnection(event.connection)
         except Exception as error:  # noqa: BLE001
             # mitmproxy would log it with its text, and leave the client waiting. HTTP/1 trailers end here.
             as_refusal("http layer", error)
             yield commands.CloseConnection(self.context.client)
 
+    def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
+        # mitmproxy keeps ended connections as long as the client stays. One request is under way, and it wants another.
+        for connection in list(self.connections):
+            if (
+                isinstance(connection, Server)
+                and connection.state is ConnectionState.CLOSED
+                and connection not in self.waiting_for_establishment
+            ):
+                del self.connections[connection]
+        yield from super().get_connection(event, reuse=reuse)
+
+    def _is_forgotten(self, connection: Connection) -> bool:
+        return (
+            isinstance(connection, Server) and connection not in self.connections and connection != self.context.server
+        )
+
     def make_stream(self, stream_id: int) -> Commands:
         self.streams[stream_id] = SeksHttpStream(self.context.fork(), stream_id)
         yield from self.event_to_child(self.streams[stream_id], events.Start())
+
+
+class SeksClientTlsLayer(ClientTLSLayer):
+    """TLS towards the agent. mitmproxy parses an unfinished ClientHello anew with every byte, however long it is."""
+
+    def receive_handshake_data(self, data: bytes) -> layer.CommandGenerator[tuple[bool, str | None]]:
+        if not self.client_hello_parsed and len(self.recv_buffer) + len(data) > MAX_CLIENT_HELLO:
+            return False, "the ClientHello is too long"
+        return (yield from super().receive_handshake_data(data))
 
 
 class CloseLayer(layer.Layer):

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from mitmproxy import exceptions, optmanager
 
-from seks_addon.errors import SeksError
+from seks_addon.errors import ConfigError, SeksError
 from seks_addon.home import Home
 from seks_addon.settings import LISTS, SCALARS, Settings, load_config
 
@@ -63,6 +63,7 @@ FIXED: Final[Mapping[str, Any]] = MappingProxyType(
 REPLACED: Final = ("nextlayer", "tlsconfig")
 
 _PREFIX: Final = "seks_"
+_REQUIRE: Final = ("auto", "yes", "no")
 
 
 def declare(loader: Any) -> None:
@@ -73,12 +74,23 @@ def declare(loader: Any) -> None:
         str,
         "auto",
         "Refuse agents that don't say who they are; auto: unless mitmproxy listens on loopback only.",
-        choices=("auto", "yes", "no"),
+        choices=_REQUIRE,
     )
     for name in SCALARS:
         loader.add_option(_PREFIX + name, str, "", f"As --{name} of `seks-proxy run`.")
     for name in LISTS:
         loader.add_option(_PREFIX + name, Sequence[str], [], f"As --{name.replace('_', '-')} of `seks-proxy run`.")
+
+
+def take_given(options: optmanager.OptManager) -> None:
+    """Set what was given on the command line before the options were declared; raises `OptionsError`."""
+    try:
+        options.process_deferred()
+    except exceptions.OptionsError as error:
+        raise exceptions.OptionsError(f"seks: {error}") from None
+    for name in options.deferred:
+        if name.startswith(_PREFIX):
+            raise exceptions.OptionsError(f"seks: there is no option {name!r}")
 
 
 def read_settings(options: optmanager.OptManager, *, loopback_only: bool) -> Settings:
@@ -90,6 +102,9 @@ def read_settings(options: optmanager.OptManager, *, loopback_only: bool) -> Set
     for name in (*SCALARS, *LISTS):
         if given := getattr(options, _PREFIX + name):
             values[name] = list(given) if name in LISTS else given
+    if options.seks_require_agent_auth not in _REQUIRE:
+        # mitmproxy prints the choices and takes anything.
+        raise ConfigError(f"seks_require_agent_auth is none of {', '.join(_REQUIRE)}")
     if options.seks_require_agent_auth != "auto":
         values["require_agent_auth"] = options.seks_require_agent_auth == "yes"
     values.setdefault("require_agent_auth", not loopback_only)

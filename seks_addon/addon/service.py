@@ -38,6 +38,7 @@ class Service:
             raise
 
     def close(self) -> None:
+        self.upstream.close()
         self.audit.close()
         self._run.close()
         self.vault.close()

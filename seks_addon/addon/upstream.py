@@ -1,10 +1,14 @@
 """The way to a host: the gate before every connection, and TLS in both directions."""
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 import weakref
+from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +26,9 @@ from seks_addon.settings import Settings
 
 #: How long looking up a name may take, in seconds.
 LOOKUP_TIMEOUT: Final = 10.0
+#: Lookups at once, and those for one agent: names that are never answered must not keep others waiting.
+LOOKUPS: Final = 128
+LOOKUPS_AN_AGENT: Final = 16
 
 _ALPN: Final = b"http/1.1"
 
@@ -32,6 +39,8 @@ class Upstream:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._guard = AddressGuard(settings.allow_private)
+        self._resolver = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="seks-lookup")
+        self._lookups: Counter[str] = Counter()
         self._to_agents, self._certificates = _agent_side(ca.load(settings.home))
         self._to_hosts = _host_side(settings.upstream_ca)
         self._origins: weakref.WeakKeyDictionary[connection.Server, Origin] = weakref.WeakKeyDictionary()
@@ -42,22 +51,48 @@ class Upstream:
         own = [(ipaddress.ip_address(host.partition("%")[0]), port) for host, port in addresses]
         self._guard = AddressGuard(self._settings.allow_private, own)
 
-    async def resolve(self, origin: Origin) -> tuple[str, int]:
-        """Give the address to connect to for `origin`; raises `Refused` unless every answer is safe."""
+    def close(self) -> None:
+        self._resolver.shutdown(wait=False, cancel_futures=True)
+
+    async def resolve(self, origin: Origin, agent: str) -> tuple[str, int]:
+        """Give the address to connect to for `origin`; raises `Refused` unless every answer is safe.
+
+        `agent` is on whose behalf: one that asks for too much at once is told so.
+        """
         target = self._settings.connect_to.get(origin)
         if target is not None:
             # The operator's word, as for curl; the certificate is still verified for the origin.
-            return str((await _lookup(target))[0]), target.port
-        addresses = await _lookup(origin)
+            return str((await self._lookup(target, agent))[0]), target.port
+        addresses = await self._lookup(origin, agent)
         if problem := self._guard.first_problem(addresses, origin.port):
             raise Refused("address_blocked", f"The address of {origin.host} is not allowed: {problem}.")
         return str(addresses[0]), origin.port
 
-    async def pin(self, server: connection.Server, origin: Origin) -> None:
+    async def pin(self, server: connection.Server, origin: Origin, agent: str) -> None:
         """Let mitmproxy connect to the checked address, whatever the name resolves to in the meantime."""
-        server.address = await self.resolve(origin)
+        server.address = await self.resolve(origin, agent)
         server.sni = origin.host
         self._origins[server] = origin
+
+    async def _lookup(self, origin: Origin, agent: str) -> list[Address]:
+        if is_address(origin.host):
+            return [ipaddress.ip_address(origin.host)]
+        if self._lookups[agent] >= LOOKUPS_AN_AGENT:
+            raise Refused("overloaded", "Too many of this agent's host names are being looked up.")
+        lookup = self._resolver.submit(socket.getaddrinfo, origin.host, origin.port, type=socket.SOCK_STREAM)
+        self._lookups[agent] += 1
+        # Counted until the thread is free again, not until somebody stops waiting for it.
+        lookup.add_done_callback(partial(self._looked_up, asyncio.get_running_loop(), agent))
+        try:
+            answers = await asyncio.wait_for(asyncio.wrap_future(lookup), LOOKUP_TIMEOUT)
+        except (OSError, TimeoutError):
+            raise Refused("upstream_unreachable", f"The name {origin.host} could not be resolved.") from None
+        return [ipaddress.ip_address(str(sockaddr[0]).partition("%")[0]) for *_, sockaddr in answers]
+
+    def _looked_up(self, loop: asyncio.AbstractEventLoop, agent: str, _: object) -> None:
+        with contextlib.suppress(RuntimeError):
+            # The loop may be closed by now.
+            loop.call_soon_threadsafe(self._lookups.subtract, {agent: 1})
 
     def origin_of(self, server: connection.Server) -> Origin | None:
         """The origin that a connection was opened for."""
@@ -111,19 +146,6 @@ class Upstream:
         ssl_conn.use_privatekey(entry.privatekey)
         ssl_conn.set_accept_state()
         data.ssl_conn = ssl_conn
-
-
-async def _lookup(origin: Origin) -> list[Address]:
-    if is_address(origin.host):
-        return [ipaddress.ip_address(origin.host)]
-    try:
-        answers = await asyncio.wait_for(
-            asyncio.get_running_loop().getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM),
-            LOOKUP_TIMEOUT,
-        )
-    except (OSError, TimeoutError):
-        raise Refused("upstream_unreachable", f"The name {origin.host} could not be resolved.") from None
-    return [ipaddress.ip_address(str(sockaddr[0]).partition("%")[0]) for *_, sockaddr in answers]
 
 
 def _agent_side(authority: ca.Authority) -> tuple[SSL.Context, certs.CertStore]:

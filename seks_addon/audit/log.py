@@ -1,5 +1,6 @@
 """The audit log's file: appending to the chain, reading it, checking it."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,9 +9,12 @@ from typing import Any, Self
 
 from seks_addon.audit.record import FIELDS, GENESIS, Event, Outcome, Record, chain_hash
 from seks_addon.audit.schema import migrations
-from seks_addon.database import COMMAND_TIMEOUT, open_database, transaction, translated
+from seks_addon.database import COMMAND_TIMEOUT, has_schema, open_database, transaction, translated
+from seks_addon.errors import AuditError
 from seks_addon.timing import now, timestamp
 
+#: Nobody appends so many; somebody planted one.
+_MAX_SEQ = 2**62
 _COLUMNS = ("seq", *FIELDS, "prev_hash", "hash")
 _INSERT = f"INSERT INTO records ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - names of ours
 _OWED = "WHERE seq IN (SELECT seq FROM pending WHERE run = ?) ORDER BY seq"
@@ -52,7 +56,7 @@ class Verdict:
 
     @property
     def intact(self) -> bool:
-        return self.bad_seq is None
+        return self.problem is None
 
     def to_json(self) -> dict[str, Any]:
         return {"intact": self.intact, "records": self.records, "bad_seq": self.bad_seq, "problem": self.problem}
@@ -70,9 +74,14 @@ class Entry:
 class AuditLog:
     """One open audit database. Used by one thread at a time."""
 
-    def __init__(self, path: Path, *, create: bool = False, timeout: float = COMMAND_TIMEOUT) -> None:
+    def __init__(
+        self, path: Path, *, create: bool = False, timeout: float = COMMAND_TIMEOUT, check_schema: bool = True
+    ) -> None:
+        """Without `check_schema` a log whose tables or triggers were changed can be opened: for reading it only."""
         self.path = path
-        self._db = open_database(path, migrations, create=create, timeout=timeout)
+        self._db = open_database(path, migrations, create=create, timeout=timeout, check_schema=check_schema)
+        # What isn't text any more is still a record, whose hash is wrong.
+        self._db.conn.text_factory = lambda raw: raw.decode("utf-8", "replace")
 
     def close(self) -> None:
         self._db.close()
@@ -92,6 +101,8 @@ class AuditLog:
         numbers: list[int] = []
         last = self._db.conn.execute("SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1").fetchone()
         seq, prev_hash = last or (0, GENESIS)
+        if seq > _MAX_SEQ:
+            raise _damaged(self.path)
         for entry in entries:
             seq += 1
             fields = entry.record.to_json()
@@ -122,7 +133,7 @@ class AuditLog:
         if not dead:
             return 0
         # One change: workers that start at the same moment must not both settle an intent.
-        with transaction(self._db, self.path):
+        with _readable(self.path), transaction(self._db, self.path):
             entries = []
             for run in dead:
                 for row in self._rows(f"{_SELECT} {_OWED}", [run]):
@@ -158,12 +169,27 @@ class AuditLog:
 
     def verify(self) -> Verdict:
         """Walk the chain from its beginning and say where it is broken."""
-        return verify(self._rows(f"{_SELECT} ORDER BY seq", []))
+        verdict = verify(self._rows(f"{_SELECT} ORDER BY seq", []))
+        if verdict.intact and not has_schema(self._db, migrations):
+            return Verdict(verdict.records, None, "the tables or triggers were changed: records may be missing")
+        return verdict
 
     def _rows(self, sql: str, parameters: Sequence[Any]) -> Iterator[dict[str, Any]]:
         with translated(self.path):
             for row in self._db.conn.execute(sql, parameters):
                 yield as_printed(dict(zip(_COLUMNS, row, strict=True)))
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ValueError:
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> AuditError:
+    return AuditError(f"{path} holds a record that SEKS didn't write", hint="see `seks audit verify`")
 
 
 def as_printed(row: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
@@ -9,6 +10,8 @@ from typing import Self
 from seks_addon.errors import HomeError
 from seks_addon.home import PRIVATE_FILE
 from seks_addon.tokens import new_id
+
+_NAME = re.compile(r"run_[0-9A-Za-z]{12}")
 
 
 class Run:
@@ -36,7 +39,8 @@ class Run:
 
 def dead_runs(folder: Path, runs: Iterable[str]) -> list[str]:
     """Give those of `runs` whose process has ended, and remove what they left."""
-    return [run for run in runs if _is_dead(folder / f"{run}.lock")]
+    # A run that isn't called as one never was; its name is no part of a path.
+    return [run for run in runs if not _NAME.fullmatch(run) or _is_dead(folder / f"{run}.lock")]
 
 
 def _is_dead(path: Path) -> bool:

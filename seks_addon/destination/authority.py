@@ -5,16 +5,24 @@ from collections.abc import Sequence
 from seks_addon.destination.host import Origin, canonical_host, is_address, parse_origin
 from seks_addon.errors import InputError
 from seks_addon.refusal import Refused
+from seks_addon.tokens import find_lookalikes
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 def connect_origin(target: str) -> Origin:
     """Read the target of a CONNECT (RFC 9110 section 9.3.6: host and port); raises `Refused`."""
+    refuse_token(target)
     try:
         return parse_origin(target, default_port=None)
     except InputError:
         raise Refused("request_malformed", "The CONNECT target is not HOST:PORT in canonical form.") from None
+
+
+def refuse_token(target: str) -> None:
+    """Raise `Refused` where a token stands in a host name: it would get into records and messages."""
+    if find_lookalikes(target):
+        raise Refused("token_misplaced", "A token stands in the name of the host.")
 
 
 def check_server_name(origin: Origin, server_name: str | None) -> None:

@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
+from seks_addon.addon.quiet import Foreign
 from seks_addon.tokens import redact
 
 FORMATS: Final = ("text", "json")
@@ -29,26 +30,11 @@ class _Json(logging.Formatter):
         )
 
 
-class _Foreign(logging.Filter):
-    """Libraries' lines quote what came over the wire: what remains is where they come from.
-
-    Not even the traceback is kept: it ends in the exception's text.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.name == "seks" or record.name.startswith("seks."):
-            return True
-        kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else "a message"
-        record.msg = f"{kind} from {record.name}, {record.module}:{record.lineno}"
-        record.args, record.exc_info, record.exc_text = (), None, None
-        return True
-
-
 def configure(log_format: str = "text", level: str = "info", stream: TextIO | None = None) -> None:
     """Send the log to `stream`, standard error by default. Others' lines are let through from `error` on."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_Json() if log_format == "json" else _Text())
-    handler.addFilter(_Foreign())
+    handler.addFilter(Foreign())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.ERROR)

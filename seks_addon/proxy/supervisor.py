@@ -43,8 +43,9 @@ def serve(
     )
 
     def ready() -> None:
-        listen.announce(files, content)
+        # Who waits for the file finds the line said.
         say(f"seks-proxy listens on {content['listen']}")
+        listen.announce(files, content)
 
     try:
         if workers == 1:
@@ -125,6 +126,8 @@ class _Supervisor:
 
     def _stop(self) -> None:
         self._stopping = True
+        # As long as it is open here, connections would queue up for nobody.
+        self._listener.close()
         for pid in self._started:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
@@ -155,5 +158,7 @@ class _Supervisor:
 
 
 def _tell(pipe: int) -> None:
-    os.write(pipe, b"1")
+    # Nobody waits for a worker that replaces another.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(pipe, b"1")
     os.close(pipe)

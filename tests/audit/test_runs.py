@@ -91,11 +91,22 @@ def test_run(tmp_path: Path) -> None:
 
 def test_what_a_dead_run_left_is_removed(tmp_path: Path) -> None:
     """A lock file that nobody holds is a dead run's, and goes; a run that nobody knows is dead."""
-    (tmp_path / "run_old.lock").touch(0o600)
+    old, unknown = "run_" + "0" * 12, "run_" + "1" * 12
+    (tmp_path / f"{old}.lock").touch(0o600)
 
     with Run(tmp_path) as run:
-        assert dead_runs(tmp_path, ["run_old", run.id, "run_unknown"]) == ["run_old", "run_unknown"]
+        assert dead_runs(tmp_path, [old, run.id, unknown]) == [old, unknown]
         assert [path.name for path in tmp_path.iterdir()] == [f"{run.id}.lock"]
+
+
+def test_a_name_that_is_a_path(tmp_path: Path) -> None:
+    """Whoever writes a path into the database can't have a file removed by it."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "poetry.lock").touch()
+
+    assert dead_runs(tmp_path / "home", ["../poetry"]) == ["../poetry"]
+
+    assert (tmp_path / "poetry.lock").exists()
 
 
 def test_two_runs(tmp_path: Path) -> None:

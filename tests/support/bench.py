@@ -47,15 +47,26 @@ class Bench:
     proxy: Proxy
     upstream: Upstream
     user: str | None = None
+    owing: bool = False
+    """Whether records are missing on purpose."""
     mark: int = field(init=False)
     key: str = field(init=False)
     token: str = field(init=False)
 
     def __post_init__(self) -> None:
+        self.mark = self._settle()
         self.upstream.clear()
-        self.mark = self.proxy.mark()
         self.key = self.site.credentials[0]
         self.token = self.site.token("openai")
+
+    def _settle(self) -> int:
+        """Wait until what came before is over; gives the number of its last record."""
+        wait_for(lambda: self.owing or not self.site.owes_outcomes(), "the end of earlier exchanges")
+        with self.proxy.wire() as wire:
+            request_id = wire.connect("10.0.0.1:1", self.user).json()["error"]["request_id"]
+        # One worker writes its records in their order.
+        wait_for(lambda: any(r["request_id"] == request_id for r in self.site.records()), "the last record")
+        return self.proxy.mark()
 
     @property
     def site(self) -> Site:

@@ -99,6 +99,11 @@ class Site:
         with AuditLog(self.home.audit) as log:
             return list(log.read(after=after))
 
+    def owes_outcomes(self) -> bool:
+        """Whether there is an intent without its outcome."""
+        with AuditLog(self.home.audit) as log:
+            return bool(log.pending_runs())
+
     def assert_no_leak(self, *texts: bytes) -> None:
         """No credential stands in any of the texts, nor in any file of the home, in any usual form."""
         files = [path.read_bytes() for path in self.home.root.rglob("*") if path.is_file()]

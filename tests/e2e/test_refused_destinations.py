@@ -1,0 +1,191 @@
+"""Where agents may not go: addresses of this machine and its network, and what the egress policy excludes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import bound_site
+from tests.support.bench import HOST, Bench
+from tests.support.proxy import Proxy
+from tests.support.raw import Answer, Wire, bearer
+from tests.support.upstream import Upstream
+
+BLOCKED = [
+    "127.0.0.1",
+    "127.9.9.9",
+    "127.0.0.1.",
+    "0.0.0.0",
+    "10.0.0.1",
+    "172.16.0.1",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.100.100.200",
+    "168.63.129.16",
+    "[::1]",
+    "[::]",
+    "[::ffff:127.0.0.1]",
+    "[::7f00:1]",
+    "[64:ff9b::7f00:1]",
+    "[2002:7f00:1::]",
+    "[fd00:ec2::254]",
+    "[fe80::1]",
+]
+ODD = ["2130706433", "0x7f000001", "0x7f.1", "017700000001", "0177.0.0.1", "127.1", "127.0.1", "127.0.0.01", "[::1%lo]"]
+
+
+@pytest.mark.parametrize("address", BLOCKED)
+def test_address(bench: Bench, address: str) -> None:
+    """A tunnel to an address that isn't public is refused, in any form that addresses have."""
+    with bench.proxy.wire() as wire:
+        answer = wire.connect(f"{address}:443")
+
+        bench.refused(answer, "address_blocked")
+        assert wire.connect(f"{HOST}:443").status == 200
+    bench.untouched()
+
+
+@pytest.mark.parametrize("address", ODD)
+def test_odd_address(bench: Bench, address: str) -> None:
+    """A spelling of an address that only some resolvers read is no host name."""
+    with bench.proxy.wire() as wire:
+        answer = wire.connect(f"{address}:443")
+
+        bench.refused(answer, "request_malformed")
+    bench.untouched()
+    bench.serves()
+
+
+@pytest.mark.parametrize("address", [*BLOCKED[:3], "localhost"])
+def test_address_in_clear(bench: Bench, address: str) -> None:
+    """So is a request in clear, to another port as well: the proxy's host has more services than one."""
+    with bench.proxy.wire() as wire:
+        host = f"{address}:{bench.upstream.port}"
+        wire.send_head("GET", f"http://{host}/", host=host)
+        answer = wire.answer()
+
+        bench.refused(answer, "address_blocked")
+    bench.untouched()
+    bench.serves()
+
+
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST.", f"localhost:{443}"])
+def test_name_of_loopback(bench: Bench, name: str) -> None:
+    """A name is judged by what it resolves to; the refusal comes where the client can read it."""
+    host = "localhost"
+
+    with bench.proxy.tunnel(name, server_name=host) as wire:
+        answers = [wire.request("GET", "/", host=host) for _ in range(2)]
+
+    for answer in answers:
+        bench.refused(answer, "address_blocked")
+    bench.untouched()
+    bench.serves()
+
+
+def test_proxy_itself(bench: Bench) -> None:
+    """The proxy's own port is no destination."""
+    with bench.proxy.tunnel(f"localhost:{bench.proxy.port}") as wire:
+        answer = wire.request("GET", "/", host=f"localhost:{bench.proxy.port}")
+
+    bench.refused(answer, "address_blocked")
+
+
+def test_name_that_does_not_exist(bench: Bench) -> None:
+    """A name that can't be resolved is unreachable."""
+    with bench.proxy.tunnel("nothing.invalid") as wire:
+        answer = wire.request("GET", "/", host="nothing.invalid")
+
+    bench.refused(answer, "upstream_unreachable")
+
+
+@pytest.fixture(scope="module")
+def private(hosts: Upstream, folder: Path) -> Iterator[Bench]:
+    """A proxy that may connect to this machine."""
+    options = ["--allow-private", "127.0.0.0/8", "--upstream-ca", str(hosts.write_ca(folder / "private-ca.pem"))]
+    with Proxy(bound_site(folder / "private"), *options) as proxy:
+        yield Bench(proxy, hosts)
+
+
+@pytest.mark.parametrize(("host", "server_name"), [("127.0.0.1", None), ("localhost", "localhost")])
+def test_allowed_address(private: Bench, host: str, server_name: str | None) -> None:
+    """An exception opens an address, whose certificate is verified as any other, for the address or the name."""
+    where = f"{host}:{private.upstream.port}"
+
+    with private.proxy.tunnel(where, server_name=server_name) as wire:
+        answer = wire.request("GET", "/v1/models", host=where)
+
+    assert answer.status == 200
+    assert private.upstream.requests[-1].sni == server_name
+
+
+def test_allowed_address_is_not_the_proxy(private: Bench) -> None:
+    """No exception opens the proxy itself."""
+    with private.proxy.wire() as wire:
+        answer = wire.connect(f"127.0.0.1:{private.proxy.port}")
+
+    private.refused(answer, "address_blocked")
+
+
+@pytest.fixture(scope="module", params=["bound", "list"])
+def narrow(request: pytest.FixtureRequest, hosts: Upstream, reach: list[str], folder: Path) -> Iterator[Bench]:
+    """A proxy with an egress policy."""
+    allowed = {
+        "bound": ["--allow-host", "tunnelled.example.com"],
+        "list": ["--allow-host", "tunnelled.example.com", "--allow-host", "**.openai.com"],
+    }[request.param]
+    options = ["--egress", request.param, *allowed, "--deny-host", "github.com"]
+    with Proxy(bound_site(folder / f"egress-{request.param}"), *reach, *options) as proxy:
+        yield Bench(proxy, hosts)
+
+
+def connect(wire: Wire, host: str) -> Answer:
+    """Ask for a tunnel."""
+    return wire.connect(f"{host}:443")
+
+
+def plain(wire: Wire, host: str) -> Answer:
+    """Ask in clear."""
+    wire.send_head("GET", f"http://{host}/", host=host)
+    return wire.answer()
+
+
+@pytest.mark.parametrize("ask", [connect, plain])
+def test_egress(narrow: Bench, ask) -> None:  # type: ignore[no-untyped-def]
+    """Bound and allowed hosts are reached, others are not, and a denial wins over all."""
+    narrow.upstream.clear()
+    with narrow.proxy.wire() as wire:
+        for host in ("unbound.example.com", "github.com"):
+            record = narrow.refused(ask(wire, host), "egress_denied")
+            assert record["host"] == host
+        narrow.untouched()
+
+    for host in (HOST, "tunnelled.example.com"):
+        assert narrow.proxy.get(host, "/v1/models").status == 200
+    narrow.serves()
+
+
+def test_denied(bench: Bench) -> None:
+    """A denial holds in the open mode too."""
+    with bench.proxy.wire() as wire:
+        answer = wire.connect("any.denied.example.com:443")
+
+        bench.refused(answer, "egress_denied")
+        assert wire.connect(f"{HOST}:443").status == 200
+    bench.untouched()
+
+
+@pytest.mark.parametrize("narrow", ["bound"], indirect=True)
+def test_removed_secret_closes_egress(narrow: Bench) -> None:
+    """With the mode `bound`, a host is reached as long as a secret is bound to it."""
+    narrow.site.secret("brief", ("unbound.example.com", "bearer"))
+    token = narrow.site.token("brief")
+
+    with narrow.proxy.wire() as before:
+        assert before.connect("unbound.example.com:443").status == 200
+        before.start_tls(narrow.site.home.ca_cert, "unbound.example.com")
+        assert before.request("GET", "/v1/models", bearer(token), host="unbound.example.com").status == 200
+        with narrow.site.vault() as vault:
+            vault.secrets.remove(vault.clients.get("default"), "brief")
+        with narrow.proxy.wire() as wire:
+            narrow.refused(wire.connect("unbound.example.com:443"), "egress_denied")
