@@ -271,3 +271,16 @@ def test_a_broken_rule_is_the_caller_s(db: Database, path: Path) -> None:
 
     with pytest.raises(sqlite3.IntegrityError), translated(path):
         db.execute("INSERT INTO things (name) VALUES ('x')")
+
+
+def test_planted_trigger(path: Path) -> None:
+    """A trigger that would undo a change in the moment in which it is made isn't lived with."""
+    open_database(path, SCHEMA, create=True).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TRIGGER undo BEFORE UPDATE ON things BEGIN SELECT RAISE(IGNORE); END")
+
+    with pytest.raises(DatabaseError, match="changed outside of SEKS") as caught:
+        open_database(path, SCHEMA)
+
+    assert caught.value.hint
+    open_database(path, SCHEMA, check_schema=False).close()

@@ -1,5 +1,6 @@
 """The environment of an agent, as plain values."""
 
+import base64
 import shlex
 from urllib.parse import urlsplit
 
@@ -139,3 +140,21 @@ def test_further_ca_variables_are_redirected_where_they_are_set() -> None:
 def test_nodes_options(options: str, script: str, expected: str) -> None:
     assert environment.with_preload(options, script) == expected
     assert shlex.split(expected)[-1] == script
+
+
+@pytest.mark.parametrize("before", ["", "x", "xy", "user:"])
+def test_a_credential_in_base64(before: str) -> None:
+    """A pair for Basic, or any text around a credential, is one too."""
+    credential = "sk-test-not-a-real-key-0000"
+    value = base64.b64encode(f"{before}{credential}:more".encode()).decode()
+
+    environ, lacking = environment.child({"A": value, "B": "kept"}, {}, bundle="b", withheld=(), real=(credential,))
+
+    assert (environ, lacking) == ({"B": "kept"}, ["A"])
+
+
+def test_a_withheld_name_in_any_case() -> None:
+    """Some clients read `openai_api_key`."""
+    _, lacking = environment.child({"openai_api_key": "x"}, {}, bundle="b", withheld=("OPENAI_API_KEY",), real=())
+
+    assert lacking == ["openai_api_key"]

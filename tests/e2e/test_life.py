@@ -134,8 +134,6 @@ def test_killed(site: Site, reach: list[str], go_on: threading.Event) -> None:
         assert (outcome["event"], outcome["outcome"], outcome["reason"]) == ("outcome", "failed", "interrupted")
         same = ("request_id", "client", "agent", "secret", "token_id", "method", "host", "path")
         assert [outcome[name] for name in same] == [intent[name] for name in same]
-        proxy.start()
-        assert proxy.get(HOST, MODELS, bearer(site.token("openai"))).status == 200
 
 
 def test_two_proxies_of_one_home(site: Site, reach: list[str], go_on: threading.Event) -> None:

@@ -37,14 +37,17 @@ def database(path: Path) -> Iterator[sqlite3.Connection]:
 @contextlib.contextmanager
 def renamed(path: Path, table: str) -> Iterator[None]:
     """The database lacks a table meanwhile."""
-    with database(path) as connection, contextlib.closing(sqlite3.connect(":memory:")) as before:
-        connection.backup(before)
+    with database(path) as connection:
+        before = connection.execute("SELECT sql, type, name FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
         connection.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
         try:
             yield
         finally:
-            # Renamed back, it would have another text in the schema.
-            before.backup(connection)
+            connection.execute(f"ALTER TABLE elsewhere RENAME TO {table}")
+            # SQLite has put names in quotes.
+            connection.execute("PRAGMA writable_schema = ON")
+            connection.executemany("UPDATE sqlite_schema SET sql = ? WHERE type = ? AND name = ?", before)
+            connection.execute("PRAGMA writable_schema = RESET")
 
 
 @pytest.mark.parametrize("table", ["tokens", "secrets", "agents"])
