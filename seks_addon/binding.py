@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from seks_addon import canonical, placements
@@ -51,12 +52,17 @@ class Endpoint:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Binding:
     """All endpoints of one secret and its policy. Its digest is part of what the vault authenticates."""
 
     endpoints: tuple[Endpoint, ...]
     policy: Policy = field(default_factory=Policy)
+
+    def __post_init__(self) -> None:
+        origins = [endpoint.origin for endpoint in self.endpoints]
+        if twice := next((origin for origin in origins if origins.count(origin) > 1), None):
+            raise InputError(f"{twice} is named twice")
 
     def at(self, origin: Origin) -> Endpoint | None:
         """The endpoint for `origin`, or None where the secret isn't bound to it."""
@@ -77,7 +83,7 @@ class Binding:
             Policy.from_json(value["policy"]),
         )
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON, in hex."""
         return canonical.digest(self.to_json())

@@ -1,5 +1,6 @@
 """Where everything lives: the home directory, its files, and who may read them."""
 
+import contextlib
 import os
 import stat
 import tempfile
@@ -40,6 +41,16 @@ class Home:
     @property
     def master_key(self) -> Path:
         return self.root / "master.key"
+
+    @property
+    def key_location(self) -> Path:
+        """Where the master key is to be had, when it isn't the usual place."""
+        return self.root / "key.toml"
+
+    @property
+    def epoch(self) -> Path:
+        """The highest epoch of the vault that was seen here."""
+        return self.root / "vault.epoch"
 
     @property
     def ca(self) -> Path:
@@ -114,6 +125,16 @@ def write_new(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
 def write_over(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
     """Put `data` at `path` in one step: a reader sees the old content or the new, a crash leaves one of them."""
     _write(path, data, mode, replace=True)
+
+
+def move_over(source: Path, target: Path) -> None:
+    """Give a file another's name, durably; both are in one directory. One that is gone was moved by somebody else."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            source.replace(target)
+        _sync_directory(target.parent)
+    except OSError as error:
+        raise HomeError(f"can't write {target}: {error.strerror}") from None
 
 
 def _write(path: Path, data: bytes, mode: int, *, replace: bool) -> None:

@@ -6,50 +6,45 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from seks_addon.errors import ExistsError, HomeError
 from seks_addon.home import PRIVATE_DIR, Home, require_private
-from seks_cli import options, output
+from seks_cli import keychoice, options, output
 from seks_cli.commands import Command
 from seks_cli.workplace import Workplace, pass_workplace
+
+if TYPE_CHECKING:
+    from seks_addon.vault.keysource import KeySource
 
 #: Where the parts are made, below the home, before each takes its place in one step.
 _STAGE: Final = ".init"
 
 
 @click.command(cls=Command)
-@click.option(
-    "--key-source",
-    type=click.Choice(["keyfile"]),
-    default="keyfile",
-    show_default=True,
-    help="Where the master key comes from.",
-)
-@click.option(
-    "--key-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="PATH",
-    help="The key file, made where it doesn't exist.  [default: master.key in the home]",
-)
+@keychoice.options
 @options.as_json
 @pass_workplace
-def command(workplace: Workplace, key_source: str, key_file: Path | None, as_json: bool) -> None:
+def command(
+    workplace: Workplace, key_source: str | None, key_file: Path | None, key_command: str | None, as_json: bool
+) -> None:
     """Make a home: master key, vault, audit log and CA.
 
     There is one client then, `default`, with one agent, `default`.
     """
     home = workplace.home
-    initialise(home, key_file.expanduser().absolute() if key_file else None)
-    key_path = key_file.expanduser().absolute() if key_file else home.master_key
+    source = keychoice.choose(home, key_source, key_file, key_command)
+    initialise(home, source)
+    key_path = source.local().get("path")
+    place = keychoice.described(home, {"kind": source.kind, **source.public()}, dict(source.local()))
     if as_json:
         output.document(
             {
                 "home": str(home.root),
-                "key_source": key_source,
-                "key_file": str(key_path),
+                "key_source": source.kind,
+                "key_file": key_path,
                 "vault": str(home.vault),
                 "audit": str(home.audit),
                 "ca_cert": str(home.ca_cert),
@@ -62,7 +57,7 @@ def command(workplace: Workplace, key_source: str, key_file: Path | None, as_jso
         f"The home is {home.root}:\n"
         f"  vault       {home.vault}\n"
         f"  audit log   {home.audit}\n"
-        f"  master key  {key_path}\n"
+        f"  master key  {place.removeprefix('keyfile, ')}\n"
         f"  CA          {home.ca_cert}\n"
         "\n"
         "Without the master key the secrets are lost: keep a copy of it, apart from the vault.\n"
@@ -74,7 +69,7 @@ def command(workplace: Workplace, key_source: str, key_file: Path | None, as_jso
     )
 
 
-def initialise(home: Home, key_file: Path | None = None) -> None:
+def initialise(home: Home, source: "KeySource") -> None:
     """Make all of a home; raises `SeksError` and then leaves it as it was.
 
     The vault comes last: where there is one, the home is whole. A process that was killed on the way leaves parts
@@ -90,31 +85,30 @@ def initialise(home: Home, key_file: Path | None = None) -> None:
         shutil.rmtree(stage.root, ignore_errors=True)
         try:
             stage.create()
-            _build(home, stage, key_file)
+            _build(home, stage, source)
         finally:
             shutil.rmtree(stage.root, ignore_errors=True)
 
 
-def _build(home: Home, stage: Home, key_file: Path | None) -> None:
+def _build(home: Home, stage: Home, source: "KeySource") -> None:
     from seks_addon import ca
     from seks_addon.audit import AuditLog
-    from seks_addon.vault import Vault
+    from seks_addon.vault import Vault, keysource
 
     if home.ca.exists():
         ca.load(home)
         ca.write_bundle(home)
     else:
         ca.create(stage)
-    if key_file is None and home.master_key.exists():
-        os.link(home.master_key, stage.master_key)
-
     with contextlib.ExitStack() as undo:
-        if key_file and not key_file.exists():
-            undo.callback(key_file.unlink, missing_ok=True)
-        with Vault.create(stage, key_file) as vault, vault.change():
+        undo.callback(source.discard)
+        with Vault.create(stage, source) as vault, vault.change():
             vault.agents.add(vault.clients.add(options.DEFAULT), options.DEFAULT)
+        # Said of the home, not of the stage: the usual place needs no word.
+        keysource.remember(home, source)
+        undo.callback(home.key_location.unlink, missing_ok=True)
         _move(stage.ca.parent, home.ca.parent, undo, unless=home.ca.exists())
-        _move(stage.master_key, home.master_key, undo, unless=key_file is not None or home.master_key.exists())
+        _move(stage.epoch, home.epoch, undo)
         if not home.audit.exists():
             for suffix in ("", "-wal", "-shm"):
                 undo.callback(home.audit.with_name(home.audit.name + suffix).unlink, missing_ok=True)

@@ -10,7 +10,7 @@ from seks_addon.destination.host import is_loopback
 from seks_addon.home import Home
 from seks_addon.proxy import listen, logs
 from seks_addon.settings import LISTS, SCALARS, Settings, load_config
-from seks_cli import edge
+from seks_cli import edge, keychoice
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -87,6 +87,7 @@ def run(**given: Any) -> None:
         workers=given["workers"],
         ready_file=Path(ready_file).absolute() if ready_file else None,
         say=lambda line: click.echo(line, err=True),
+        ask=keychoice.ask,
     )
 
 
@@ -96,8 +97,10 @@ def check(**given: Any) -> None:
     """Check the configuration and that everything can be opened, without starting."""
     settings, host, port = _settings(given)
     from seks_addon.addon.service import Service
+    from seks_addon.vault import Vault
 
-    Service(settings).close()
+    with Vault.open(settings.home, ask=keychoice.ask) as vault:
+        Service(settings, vault.master_key).close()
     click.echo(f"The configuration is good: {settings.home.root}, listening on {host}:{port}.", err=True)
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from seks_addon.providers import Provider
 from seks_addon.secret import MAX_BYTES, Secret
 from seks_addon.tokens import find_lookalikes
 from seks_cli import output, terminal
+
+if TYPE_CHECKING:
+    from seks_addon.vault import Vault
 
 #: The limit, a line's end, and one byte more to see that there is too much.
 _READ = MAX_BYTES + 3
@@ -26,25 +29,29 @@ class Source:
     stdin: bool
     variable: str | None
     file: Path | None
+    sealed: Path | None = None
 
     def check(self) -> None:
         """Raise `UsageError` where there is none, or more than one."""
-        if self.stdin + (self.variable is not None) + (self.file is not None) > 1:
+        named = self.stdin + sum(place is not None for place in (self.variable, self.file, self.sealed))
+        if named > 1:
             raise UsageError("the value can come from one place only", hint="--stdin, --from-env V or --from-file F")
-        if not (self.stdin or self.variable is not None or self.file) and not terminal.interactive():
+        if not named and not terminal.interactive():
             raise UsageError(
                 "there is no terminal to ask for the value on", hint="use --stdin, --from-env V or --from-file F"
             )
 
     def read(self, name: str) -> Secret:
         """Get the value of the secret `name`; raises `InputError`, which never quotes it."""
-        secret = Secret.parse(self._bytes(name))
-        if find_lookalikes(secret.reveal()):
-            raise InputError(
-                "that is a fake token of SEKS, not a real credential",
-                hint="run this outside of the sandbox, where the real one is",
-            )
-        return secret
+        return _real(Secret.parse(self._bytes(name)))
+
+    def unseal(self, vault: "Vault") -> Secret | None:
+        """Get the value from a file that was sealed for this vault; None where no such file is named."""
+        if self.sealed is None:
+            return None
+        from seks_addon.vault.sealed import unseal
+
+        return _real(unseal(vault, _content(self.sealed, 2 * _READ)))
 
     def _bytes(self, name: str) -> bytes:
         if self.variable is not None:
@@ -53,14 +60,37 @@ class Source:
                 raise InputError("the variable that --from-env names is not set", hint="name it without a dollar sign")
             return os.fsencode(value)
         if self.file is not None:
-            try:
-                with self.file.open("rb") as file:
-                    return file.read(_READ)
-            except OSError as error:
-                raise InputError(f"can't read {self.file}: {error.strerror}") from None
+            return _content(self.file, _READ)
         if not terminal.interactive():
             return sys.stdin.buffer.read(_READ) if sys.stdin else b""
         return os.fsencode(terminal.ask_hidden(f"Value of {name}"))
+
+
+def _real(secret: Secret) -> Secret:
+    if find_lookalikes(secret.reveal()):
+        raise InputError(
+            "that is a fake token of SEKS, not a real credential",
+            hint="run this outside of the sandbox, where the real one is",
+        )
+    return secret
+
+
+def _content(path: Path, limit: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(limit)
+    except OSError as error:
+        raise InputError(f"can't read {path}: {error.strerror}") from None
+
+
+def sealed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--sealed`."""
+    return click.option(
+        "--sealed",
+        type=click.Path(path_type=Path),
+        metavar="F",
+        help="Take the value that `seks vault seal` wrote to this file.",
+    )(command)
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -23,7 +23,7 @@ def command(workplace: Workplace, as_json: bool) -> None:
     output.fields(
         {
             "home": status["home"],
-            "master key": f"{status['key_source']}, {status['key_file']}",
+            "master key": status["key_place"],
             "clients": status["clients"],
             "agents": status["agents"],
             "secrets": status["secrets"],
@@ -35,7 +35,8 @@ def command(workplace: Workplace, as_json: bool) -> None:
 
 
 def _gather(workplace: Workplace) -> dict[str, Any]:
-    from seks_addon.vault.keysource import keyfile
+    from seks_addon.vault.keysource import local_place
+    from seks_cli.keychoice import described
     from seks_cli.running import running
 
     with workplace.vault() as vault, workplace.audit() as audit:
@@ -44,8 +45,10 @@ def _gather(workplace: Workplace) -> dict[str, Any]:
         return {
             "home": str(workplace.home.root),
             "initialised": True,
-            "key_source": keyfile.NAME,
-            "key_file": str(vault.key_file or workplace.home.master_key),
+            "key_source": vault.source["kind"],
+            "key_place": described(workplace.home, vault.source, dict(local_place(workplace.home))),
+            **({"key_file": str(workplace.key_file)} if vault.source["kind"] == "keyfile" else {}),
+            "epoch": vault.epoch,
             "clients": len(vault.clients.list()),
             "agents": len(vault.agents.list()),
             "secrets": len(vault.secrets.list()),

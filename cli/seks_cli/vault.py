@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seks_cli import issued, options, output, source, terminal
+from seks_cli import copies, issued, keys, options, output, source, terminal
 from seks_cli.commands import Group
 from seks_cli.source import Source
 from seks_cli.workplace import Workplace, pass_workplace
@@ -45,6 +45,7 @@ def command() -> None:
 @options.agent
 @click.option("--no-token", is_flag=True, help="Store it without issuing a token.")
 @source.options
+@source.sealed
 @options.as_json
 @pass_workplace
 def add(workplace: Workplace, /, **given: Any) -> None:
@@ -56,7 +57,7 @@ def add(workplace: Workplace, /, **given: Any) -> None:
     from seks_cli.binding import bind
 
     name = given["name"]
-    where = Source(given["stdin"], given["variable"], given["file"])
+    where = Source(given["stdin"], given["variable"], given["file"], given["sealed"])
     target = bind(
         workplace.catalog(),
         name,
@@ -74,7 +75,8 @@ def add(workplace: Workplace, /, **given: Any) -> None:
         vault.secrets.check_free(client, name)
         if not given["no_token"]:
             vault.agents.get(client, given["agent"])
-    value = where.read(name)
+        unsealed = where.unseal(vault)
+    value = unsealed or where.read(name)
 
     with workplace.administration() as (vault, audit):
         client = vault.clients.get(given["client"])
@@ -154,16 +156,18 @@ def show(workplace: Workplace, name: str, client: str, as_json: bool) -> None:
 @click.argument("name")
 @options.client
 @source.options
+@source.sealed
 @options.as_json
 @pass_workplace
 def rotate(workplace: Workplace, /, name: str, client: str, as_json: bool, **given: Any) -> None:
     """Replace a secret's value; every token of it goes on working."""
-    where = Source(given["stdin"], given["variable"], given["file"])
+    where = Source(given["stdin"], given["variable"], given["file"], given["sealed"])
     where.check()
     with workplace.vault() as vault:
         # Before somebody types a value for nothing.
         vault.secrets.get(vault.clients.get(client), name)
-    value = where.read(name)
+        unsealed = where.unseal(vault)
+    value = unsealed or where.read(name)
 
     with workplace.administration() as (vault, audit):
         stored = vault.secrets.rotate(vault.clients.get(client), name, value)
@@ -206,6 +210,20 @@ def path(workplace: Workplace, as_json: bool) -> None:
         output.document({"path": str(workplace.home.vault)})
     else:
         output.data(str(workplace.home.vault))
+
+
+for _command in (
+    keys.rekey,
+    keys.reencrypt,
+    keys.destroy,
+    copies.backup,
+    copies.restore,
+    copies.check,
+    keys.seal_key,
+    keys.seal,
+    keys.new_key,
+):
+    command.add_command(_command)
 
 
 def _described(secret: "StoredSecret") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from seks_addon.audit import AuditLog
     from seks_addon.providers import Catalog
     from seks_addon.vault import Vault
+    from seks_addon.vault.envelope import Key
 
 
 class Administration(NamedTuple):
@@ -26,6 +28,7 @@ class Workplace:
     """One home. The libraries behind its databases are imported when one is opened."""
 
     option: str | None = None
+    _key: "Key | None" = None
 
     @cached_property
     def home(self) -> Home:
@@ -35,17 +38,28 @@ class Workplace:
     def vault(self) -> Iterator["Vault"]:
         """Open the vault for reading."""
         from seks_addon.vault import Vault
+        from seks_cli.keychoice import ask
 
         self.home.check()
-        with Vault.open(self.home) as vault:
+        with Vault.open(self.home, ask=ask, key=self._key) as vault:
+            # A command opens it more than once, and asks for a passphrase once.
+            self._key = vault.master_key
             yield vault
 
+    @property
+    def key_file(self) -> "Path":
+        """The key file of a vault that has one."""
+        from seks_addon.vault.keysource import local_place
+
+        return Path(local_place(self.home).get("path", self.home.master_key))
+
     @contextlib.contextmanager
-    def audit(self, *, check_schema: bool = True) -> Iterator["AuditLog"]:
-        """Open the audit log."""
+    def audit(self, *, lost_vault: bool = False, check_schema: bool = True) -> Iterator["AuditLog"]:
+        """Open the audit log; `lost_vault`: of a home whose vault may be gone."""
         from seks_addon.audit import AuditLog
 
-        self.home.check()
+        if not lost_vault:
+            self.home.check()
         with AuditLog(self.home.audit, check_schema=check_schema) as audit:
             yield audit
 

@@ -13,6 +13,7 @@ from seks_addon.vault.clients import check_name
 
 if TYPE_CHECKING:
     from seks_addon.vault.clients import Client
+    from seks_addon.vault.envelope import Key
     from seks_addon.vault.store import Row, Vault
 
 _SELECT = "SELECT agents.*, clients.name AS client FROM agents JOIN clients ON clients.id = agents.client_id"
@@ -74,6 +75,12 @@ class Agents:
         row = self._vault.row(f"{_SELECT} WHERE agents.id = ?", (agent_id,))
         return self._agent(row) if row else None
 
+    def require(self, agent_id: str) -> Agent:
+        """The agent of that id; raises `NotFoundError`."""
+        if agent := self.by_id(agent_id):
+            return agent
+        raise NotFoundError("the agent is gone")
+
     def by_user(self, user: str) -> Agent | None:
         """Find an agent as it names itself to the proxy: `AGENT`, or `CLIENT/AGENT`."""
         client, slash, name = user.rpartition("/")
@@ -118,6 +125,24 @@ class Agents:
         # An unknown name costs about what a known one does, and both say the same.
         expected = self.password(agent) if agent else new_password()
         return agent if hmac.compare_digest(expected.encode(), password.encode()) and agent else None
+
+    def reseal(self, agent: Agent, old: Key, new: Key) -> None:
+        """Seal the password under another data key, and the row under the present vault key."""
+        row = self._vault.row("SELECT password FROM agents WHERE id = ?", (agent.id,))
+        password = old.open(row["password"], self._context(agent)) if row else b""
+        self._write_password(agent, new, password)
+
+    def renew_password(self, agent: Agent, key: Key) -> str:
+        """Give the agent another proxy password, sealed under `key`."""
+        password = new_password()
+        self._write_password(agent, key, password.encode())
+        return password
+
+    def _write_password(self, agent: Agent, key: Key, password: bytes) -> None:
+        self._vault.write(
+            "UPDATE agents SET password = ?, mac = ? WHERE id = ?",
+            (key.seal(password, self._context(agent)), self._vault.mac("agents", _fields(agent)), agent.id),
+        )
 
     def _context(self, agent: Agent) -> dict[str, Any]:
         return self._vault.context("agent password", client=agent.client_id, agent=agent.id)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from seks_addon.errors import ExistsError, InputError, NotFoundError
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import new_id
+from seks_addon.vault.envelope import Key
 
 if TYPE_CHECKING:
-    from seks_addon.vault.envelope import Key
     from seks_addon.vault.store import Row, Vault
 
 # No slash and no colon: `CLIENT/AGENT:PASSWORD` names an agent to the proxy.
@@ -55,7 +55,7 @@ class Clients:
                 raise ExistsError(f"there is a client {name!r} already")
             self._vault.write(
                 "INSERT INTO clients (id, name, data_key, created) VALUES (?, ?, ?, ?)",
-                (client.id, client.name, self._vault.new_data_key(client.id), client.created),
+                (client.id, client.name, self._vault.wrap_data_key(client.id, name, Key.generate()), client.created),
             )
         return client
 
@@ -79,12 +79,17 @@ class Clients:
             self._vault.write("DELETE FROM clients WHERE id = ?", (client.id,))
         return client
 
+    def set_key(self, client: Client, key: Key) -> None:
+        """Give the client another data key; what is sealed under the one of before is lost, unless it is resealed."""
+        wrapped = self._vault.wrap_data_key(client.id, client.name, key)
+        self._vault.write("UPDATE clients SET data_key = ? WHERE id = ?", (wrapped, client.id))
+
     def key(self, client_id: str) -> Key:
         """The client's data key, unwrapped."""
-        row = self._vault.row("SELECT data_key FROM clients WHERE id = ?", (client_id,))
+        row = self._vault.row("SELECT name, data_key FROM clients WHERE id = ?", (client_id,))
         if row is None:
             raise NotFoundError("the client is gone")
-        return self._vault.data_key(client_id, row["data_key"])
+        return self._vault.data_key(client_id, row["name"], row["data_key"])
 
 
 def _client(row: Row) -> Client:

@@ -55,6 +55,14 @@ class Key:
         """A key whose id follows from its material, as the master key's does."""
         return cls(_expand(material, b"", b"seks key id v1", KEY_ID_BYTES), material)
 
+    def pack(self) -> bytes:
+        """The key as it is sealed under another."""
+        return self.id + self.material
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> "Key":
+        return cls(packed[:KEY_ID_BYTES], packed[KEY_ID_BYTES:])
+
     def derive(self, purpose: str, salt: bytes = b"") -> bytes:
         """Give 32 bytes that are good for one purpose only."""
         return _expand(self.material, salt, b"seks derive v1\0" + purpose.encode(), KEY_BYTES)
@@ -95,6 +103,11 @@ class Key:
     def _record_keys(self, salt: bytes, aad: bytes) -> tuple[bytes, bytes]:
         keys = _expand(self.material, salt, b"seks record v1\0" + aad, KEY_BYTES + _COMMITMENT)
         return keys[:KEY_BYTES], keys[KEY_BYTES:]
+
+
+def key_id_of(record: bytes) -> bytes:
+    """The id of the key that a record is sealed under."""
+    return record[1:_HEAD]
 
 
 _RESTORE = "restore the database from a backup, or add the secret again"

@@ -20,6 +20,7 @@ from seks_addon.vault.clients import check_name
 
 if TYPE_CHECKING:
     from seks_addon.vault.clients import Client
+    from seks_addon.vault.envelope import Key
     from seks_addon.vault.store import Row, Vault
 
 _SELECT = "SELECT secrets.*, clients.name AS client FROM secrets JOIN clients ON clients.id = secrets.client_id"
@@ -143,6 +144,13 @@ class Secrets:
             return stored
         raise NotFoundError(f"the client {client.name!r} has no secret {name!r}", hint="see `seks vault list`")
 
+    def by_id(self, secret_id: str) -> StoredSecret:
+        """The secret of that id; raises `NotFoundError`."""
+        row = self._vault.row(f"{_SELECT} WHERE secrets.id = ?", (secret_id,))
+        if row is None:
+            raise NotFoundError("the secret is gone")
+        return self._stored(row)
+
     def list(self, client: Client | None = None) -> list[StoredSecret]:
         """All secrets, or one client's."""
         where, parameters = (" WHERE secrets.client_id = ?", (client.id,)) if client else ("", ())
@@ -159,7 +167,8 @@ class Secrets:
     def reveal(self, secret_id: str, client_id: str) -> Secret:
         """Decrypt the live value; raises `VaultError` where it or its binding was touched."""
         row = self._vault.row(
-            "SELECT secrets.binding, secrets.version, secrets.expires, secret_values.record, clients.data_key"
+            "SELECT secrets.binding, secrets.version, secrets.expires, secret_values.record, clients.data_key,"
+            " clients.name AS client"
             " FROM secrets JOIN clients ON clients.id = secrets.client_id"
             " LEFT JOIN secret_values ON secret_values.secret_id = secrets.id"
             " AND secret_values.version = secrets.version WHERE secrets.id = ? AND secrets.client_id = ?",
@@ -167,20 +176,38 @@ class Secrets:
         )
         if row is None or row["record"] is None:
             raise VaultError("the secret's value is gone", hint="add it again with `seks vault rotate`")
-        key = self._vault.data_key(client_id, row["data_key"])
+        key = self._vault.data_key(client_id, row["client"], row["data_key"])
         with reading():
             binding = digest(json.loads(row["binding"]))
         context = self._context(client_id, secret_id, row["version"], binding, row["expires"])
         return Secret(key.open(row["record"], context).decode())
 
+    def reseal(self, stored: StoredSecret, old: Key, new: Key) -> None:
+        """Seal the value under another data key, and the row under the present vault key."""
+        row = self._vault.row(
+            "SELECT record FROM secret_values WHERE secret_id = ? AND version = ?", (stored.id, stored.version)
+        )
+        if row is None:
+            raise VaultError(f"the value of the secret {stored.name!r} is gone", hint="remove it, and add it again")
+        context = self._context_of(stored)
+        self._vault.write(
+            "UPDATE secret_values SET record = ? WHERE secret_id = ? AND version = ?",
+            (new.seal(old.open(row["record"], context), context), stored.id, stored.version),
+        )
+        self._vault.write(
+            "UPDATE secrets SET mac = ? WHERE id = ?", (self._vault.mac("secrets", _fields(stored)), stored.id)
+        )
+
     def _write_value(self, stored: StoredSecret, value: Secret) -> None:
-        digest_ = stored.binding.digest
-        context = self._context(stored.client_id, stored.id, stored.version, digest_, stored.expires)
-        record = self._vault.clients.key(stored.client_id).seal(value.reveal().encode(), context)
+        key = self._vault.clients.key(stored.client_id)
+        record = key.seal(value.reveal().encode(), self._context_of(stored))
         self._vault.write(
             "INSERT INTO secret_values (secret_id, version, record, created) VALUES (?, ?, ?, ?)",
             (stored.id, stored.version, record, timestamp(now())),
         )
+
+    def _context_of(self, stored: StoredSecret) -> dict[str, Any]:
+        return self._context(stored.client_id, stored.id, stored.version, stored.binding.digest, stored.expires)
 
     def _context(
         self, client_id: str, secret_id: str, version: int, binding: str, expires: str | None

@@ -2,20 +2,25 @@
 
 import contextlib
 import hmac
+import json
+import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
+from sqlite_utils import Database
+
 from seks_addon.canonical import canonical_json
 from seks_addon.database import COMMAND_TIMEOUT, open_database, transaction, translated
-from seks_addon.errors import MasterKeyError, VaultError
+from seks_addon.errors import VaultError
 from seks_addon.home import Home
 from seks_addon.timing import now, timestamp
+from seks_addon.vault import epoch, keysource
 from seks_addon.vault.agents import Agents
 from seks_addon.vault.clients import Clients
-from seks_addon.vault.envelope import Key
-from seks_addon.vault.keysource import keyfile
+from seks_addon.vault.envelope import Key, key_id_of
+from seks_addon.vault.keysource import Ask, KeyFile, KeySource
 from seks_addon.vault.schema import migrations
 from seks_addon.vault.secrets import Secrets
 from seks_addon.vault.tokens import Tokens
@@ -27,56 +32,98 @@ Row = Mapping[str, Any]
 
 
 class Vault:
-    """An unlocked vault. `clients`, `agents`, `secrets` and `tokens` are what it holds."""
+    """An unlocked vault. `clients`, `agents`, `secrets` and `tokens` are what it holds.
 
-    def __init__(self, path: Path, master: Key, *, create: bool, timeout: float) -> None:
-        self.path = path
-        self._db = open_database(path, migrations, create=create, timeout=timeout)
-        try:
-            if create:
-                self._initialise(master)
-            self._check(master)
-        except BaseException:
-            self.close()
-            raise
-        self._master = master
-        self.id = self._meta("vault_id")
-        salt = self.id.encode()
-        self._lookup_key = master.derive("lookup", salt)
-        self._mac_key = master.derive("row mac", salt)
+    Used by one thread at a time. Other processes may change the database at any moment: every method reads it anew,
+    and `refresh` takes notice of new keys.
+    """
+
+    _master: Key
+    _vault_key: Key
+
+    def __init__(
+        self,
+        home: Home,
+        db: Database,
+        *,
+        ask: Ask | None = None,
+        key: Key | None = None,
+        accept_older: bool = False,
+        path: Path | None = None,
+    ) -> None:
+        """Unlock an open database; its key source is asked where `key` isn't the master key, or isn't any more."""
+        self.home = home
+        self.path = path or home.vault
+        self._db = db
+        self._ask = ask
+        self._data_version: int | None = None
+        self._wrapped = b""
+        if (found := self._meta("format").decode(errors="replace")) != FORMAT:
+            raise VaultError(f"{self.path} has the format {found!r}", hint="use a SEKS that knows it")
+        self.id = self._meta("vault_id").decode(errors="replace")
+        self._load_keys(key)
+        if not accept_older:
+            epoch.check(self, self.epoch)
         self.clients = Clients(self)
         self.agents = Agents(self)
         self.secrets = Secrets(self)
         self.tokens = Tokens(self)
 
     @classmethod
-    def create(cls, home: Home, key_file: Path | None = None) -> Self:
-        """Make a vault whose master key lies in a key file; raises `SeksError` and then leaves nothing behind."""
-        key_path = key_file or home.master_key
-        existed = key_path.exists()
-        # Never remove a vault that was there before: it may be somebody's.
-        fresh = not home.vault.exists()
-        master = keyfile.load(key_path) if existed else keyfile.create(key_path)
-        vault: Self | None = None
+    def create(cls, home: Home, source: KeySource | None = None) -> Self:
+        """Make a vault; its master key comes from `source`, by default a key file in the home.
+
+        Raises `SeksError` and then leaves nothing behind. A vault that was there before is never touched.
+        """
+        source = source or KeyFile(home.master_key)
+        if home.vault.exists():
+            raise VaultError(f"{home.vault} exists already")
+        vault_id = str(uuid.uuid4())
+        db: Database | None = None
         try:
-            vault = cls(home.vault, master, create=True, timeout=COMMAND_TIMEOUT)
-            if key_file is not None:
-                with vault.change():
-                    vault._set_meta("key_file", str(key_file.absolute()))
+            master = source.create(vault_id)
+            db = open_database(home.vault, migrations, create=True)
+            with transaction(db, home.vault):
+                _initialise(db, vault_id, source, master)
+            keysource.remember(home, source)
+            vault = cls(home, db, key=master)
+            with vault.change():
+                # The first epoch, so that the home has seen one.
+                pass
+            return vault
         except BaseException:
-            if vault is not None:
-                vault.close()
-            for suffix in ("", "-wal", "-shm") if fresh else ():
+            if db is not None:
+                db.close()
+            for suffix in ("", "-wal", "-shm"):
                 home.vault.with_name(home.vault.name + suffix).unlink(missing_ok=True)
-            if not existed:
-                key_path.unlink(missing_ok=True)
+            for path in (home.key_location, home.epoch):
+                path.unlink(missing_ok=True)
+            source.discard()
             raise
-        return vault
 
     @classmethod
-    def open(cls, home: Home, *, timeout: float = COMMAND_TIMEOUT) -> Self:
-        """Open the home's vault with the key source that it was made with; raises `SeksError`."""
-        return cls(home.vault, keyfile.load(key_file_of(home)), create=False, timeout=timeout)
+    def open(
+        cls,
+        home: Home,
+        *,
+        ask: Ask | None = None,
+        key: Key | None = None,
+        accept_older: bool = False,
+        timeout: float = COMMAND_TIMEOUT,
+        path: Path | None = None,
+    ) -> Self:
+        """Open the home's vault; raises `SeksError`.
+
+        `key` is the master key where the caller has it already; else the key source is asked, and `ask` is for a
+        passphrase. `timeout`: how long to wait for another process, in seconds. `path`: another database of this
+        home's, such as a copy.
+        """
+        db = open_database(path or home.vault, migrations, timeout=timeout)
+        try:
+            return cls(home, db, ask=ask, key=key, accept_older=accept_older, path=path)
+        except BaseException:
+            db.close()
+            raise
 
     def close(self) -> None:
         self._db.close()
@@ -88,13 +135,30 @@ class Vault:
         self.close()
 
     @contextlib.contextmanager
-    def change(self) -> Iterator[None]:
-        """Make the block one change: all of it, durably, or nothing. Blocks may be nested."""
+    def change(self, *, remember: bool = True) -> Iterator[None]:
+        """Make the block one change: all of it, durably, or nothing. Blocks may be nested.
+
+        It begins a new epoch; without `remember` the home doesn't take notice of it.
+        """
         if self._db.conn.in_transaction:
             yield
             return
-        with transaction(self._db, self.path):
-            yield
+        master, vault_key, wrapped = self._master, self._vault_key, self._wrapped
+        try:
+            with transaction(self._db, self.path):
+                # What another process did to the keys since they were read here.
+                if self._meta("vault_key") != self._wrapped:
+                    self._load_keys(self._master)
+                number = max(self.epoch, epoch.seen(self)) + 1
+                yield
+                self._set_epoch(number)
+        except BaseException:
+            # Keys that the block put in place are gone with it.
+            self._master = master
+            self._take(vault_key, wrapped)
+            raise
+        if remember:
+            epoch.remember(self, number)
 
     def rows(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[Row]:
         """Run a query and give its rows as mappings."""
@@ -107,20 +171,66 @@ class Vault:
         """The first row of a query, or None."""
         return next(iter(self.rows(sql, parameters)), None)
 
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The database itself, for what concerns it as a whole: copying, checking, compacting."""
+        return self._db.conn
+
     def write(self, sql: str, parameters: tuple[Any, ...] = ()) -> int:
         """Run a statement that changes rows; gives their number."""
         with translated(self.path):
             return self._db.conn.execute(sql, parameters).rowcount
 
-    def data_key(self, client_id: str, wrapped: bytes) -> Key:
-        """Unwrap a client's data key."""
-        opened = self._master.open(wrapped, self.context("data key", client=client_id))
-        return Key(opened[:8], opened[8:])
+    # Keys.
 
-    def new_data_key(self, client_id: str) -> bytes:
-        """Make a client's data key, and give it wrapped."""
-        key = Key.generate()
-        return self._master.seal(key.id + key.material, self.context("data key", client=client_id))
+    @property
+    def master_key(self) -> Key:
+        """The master key, for handing on to a process of one's own."""
+        return self._master
+
+    @property
+    def master_key_id(self) -> bytes:
+        """The public id of the master key that this vault is under now."""
+        return key_id_of(self._meta("vault_key"))
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """The kind of the key source, and what it keeps here."""
+        with contextlib.suppress(ValueError):
+            value = json.loads(self._meta("source"))
+            if isinstance(value, dict) and isinstance(value.get("kind"), str):
+                return value
+        raise VaultError("the vault's key source is damaged", hint="restore the vault from a backup")
+
+    @property
+    def epoch(self) -> int:
+        """How many changes the vault has seen; raises `VaultError` where somebody set it."""
+        try:
+            number, _, mac = self._meta("epoch").decode().partition(":")
+            value, given = int(number), bytes.fromhex(mac)
+        except ValueError:
+            raise VaultError("the vault's epoch is damaged", hint="restore the vault from a backup") from None
+        self.check_mac("meta", {"epoch": value}, given)
+        return value
+
+    def refresh(self) -> None:
+        """Take notice of what another process did to the keys, or to the vault as a whole; costs microseconds."""
+        with translated(self.path):
+            version = self._db.conn.execute("PRAGMA data_version").fetchone()[0]
+        if version == self._data_version:
+            return
+        if self._meta("vault_key") != self._wrapped:
+            self._load_keys(self._master)
+        epoch.check(self, self.epoch)
+        self._data_version = version
+
+    def data_key(self, client_id: str, name: str, wrapped: bytes) -> Key:
+        """Unwrap the data key of a client, which is called `name`."""
+        return Key.unpack(self._master.open(wrapped, self.context("data key", client=client_id, name=name)))
+
+    def wrap_data_key(self, client_id: str, name: str, key: Key) -> bytes:
+        """Seal a client's data key under the master key."""
+        return self._master.seal(key.pack(), self.context("data key", client=client_id, name=name))
 
     def context(self, kind: str, **place: Any) -> dict[str, Any]:
         """What a sealed value is and where it belongs, in this vault."""
@@ -141,46 +251,69 @@ class Vault:
                 f"a row of the table {table!r} was changed outside of SEKS", hint="restore the vault from a backup"
             )
 
-    @property
-    def key_file(self) -> Path | None:
-        """The key file, where it isn't the home's own."""
-        stored = self._meta("key_file")
-        return Path(stored) if stored else None
+    def replace_master(self, master: Key, source: Mapping[str, Any]) -> None:
+        """Put the vault under another master key: within a change, every data key wrapped anew."""
+        keys = [(client, self.clients.key(client.id)) for client in self.clients.list()]
+        self._master = master
+        for client, key in keys:
+            self.clients.set_key(client, key)
+        self._set_meta("source", canonical_json(source))
+        self.replace_vault_key(self._vault_key)
 
-    def _initialise(self, master: Key) -> None:
-        with self.change():
-            if self.row("SELECT 1 FROM meta"):
-                raise VaultError(f"{self.path} holds a vault already")
-            vault_id = str(uuid.uuid4())
-            self._set_meta("format", FORMAT)
-            self._set_meta("vault_id", vault_id)
-            self._set_meta("key_source", keyfile.NAME)
-            self._set_meta("key_check", master.derive("check", vault_id.encode()).hex())
-            self._set_meta("created", timestamp(now()))
+    def replace_vault_key(self, key: Key) -> None:
+        """Put what hangs from the vault key under another; within a change that renews all of it."""
+        wrapped = self._master.seal(key.pack(), _vault_key_context(self.id, self.source))
+        self._set_meta("vault_key", wrapped)
+        self._take(key, wrapped)
 
-    def _check(self, master: Key) -> None:
-        if (found := self._meta("format")) != FORMAT:
-            raise VaultError(f"{self.path} has the format {found!r}", hint="use a SEKS that knows it")
-        expected = master.derive("check", self._meta("vault_id").encode()).hex()
-        if not hmac.compare_digest(expected, self._meta("key_check")):
-            raise MasterKeyError(
-                "the master key is not the one that this vault was made with", hint="put back the right key file"
-            )
+    def derive(self, purpose: str) -> bytes:
+        """Give 32 bytes that hang from the vault key and are good for one purpose only."""
+        return self._vault_key.derive(purpose)
 
-    def _meta(self, key: str) -> str:
+    def _set_meta(self, key: str, value: bytes) -> None:
+        self.write("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
+
+    def _load_keys(self, known: Key | None) -> None:
+        wrapped = self._meta("vault_key")
+        # A known key is good until the vault gets another: nobody is asked twice.
+        master_id = key_id_of(wrapped)
+        if known is None or known.id != master_id:
+            known = keysource.unlock(self.home, self.id, master_id, self.source, self._ask)
+        self._master = known
+        opened = self._master.open(wrapped, _vault_key_context(self.id, self.source))
+        self._take(Key.unpack(opened), wrapped)
+
+    def _take(self, key: Key, wrapped: bytes) -> None:
+        self._vault_key, self._wrapped = key, wrapped
+        self._lookup_key = key.derive("lookup")
+        self._mac_key = key.derive("row mac")
+
+    def _set_epoch(self, number: int) -> None:
+        mac = self.mac("meta", {"epoch": number}).hex()
+        self._set_meta("epoch", f"{number}:{mac}".encode())
+
+    def _meta(self, key: str) -> bytes:
         row = self.row("SELECT value FROM meta WHERE key = ?", (key,))
-        return row["value"].decode() if row else ""
+        if row is None:
+            raise VaultError(f"{self.path} is no vault, or a damaged one", hint="restore it from a backup")
+        return bytes(row["value"])
 
-    def _set_meta(self, key: str, value: str) -> None:
-        self.write("INSERT INTO meta (key, value) VALUES (?, ?)", (key, value.encode()))
+
+def _initialise(db: Database, vault_id: str, source: KeySource, master: Key) -> None:
+    described = {"kind": source.kind, **source.public()}
+    vault_key = Key.generate()
+    mac = hmac.digest(vault_key.derive("row mac"), canonical_json({"table": "meta", "epoch": 0}), "sha256")
+    for key, value in {
+        "format": FORMAT.encode(),
+        "vault_id": vault_id.encode(),
+        "created": timestamp(now()).encode(),
+        "source": canonical_json(described),
+        "vault_key": master.seal(vault_key.pack(), _vault_key_context(vault_id, described)),
+        "epoch": f"0:{mac.hex()}".encode(),
+    }.items():
+        db.conn.execute("INSERT INTO meta (key, value) VALUES (?, ?)", (key, value))
 
 
-def key_file_of(home: Home) -> Path:
-    """Find the key file of a locked vault: the home's own, unless another was named when it was made."""
-    db = open_database(home.vault, migrations)
-    try:
-        with translated(home.vault):
-            row = db.conn.execute("SELECT value FROM meta WHERE key = 'key_file'").fetchone()
-    finally:
-        db.close()
-    return Path(row[0].decode()) if row else home.master_key
+def _vault_key_context(vault_id: str, source: Mapping[str, Any]) -> dict[str, Any]:
+    # With the format and the source in it, nobody lowers the one or changes the other's parameters unnoticed.
+    return {"kind": "vault key", "vault": vault_id, "format": FORMAT, "source": dict(source)}

@@ -14,10 +14,11 @@ from seks_addon.errors import NotFoundError
 from seks_addon.policy import Policy
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import is_token, new_id, new_token
-from seks_addon.vault.secrets import read_binding, reading
+from seks_addon.vault.secrets import reading
 
 if TYPE_CHECKING:
     from seks_addon.vault.agents import Agent
+    from seks_addon.vault.envelope import Key
     from seks_addon.vault.secrets import StoredSecret
     from seks_addon.vault.store import Row, Vault
 
@@ -26,12 +27,7 @@ _SELECT = (
     " secrets.client_id, clients.name AS client FROM tokens JOIN secrets ON secrets.id = tokens.secret_id"
     " JOIN agents ON agents.id = tokens.agent_id JOIN clients ON clients.id = secrets.client_id"
 )
-_RESOLVE = (
-    "SELECT tokens.*, secrets.name AS secret, secrets.provider, secrets.binding,"
-    " secrets.expires AS secret_expires, secrets.client_id, agents.name AS agent, clients.name AS client"
-    " FROM tokens JOIN secrets ON secrets.id = tokens.secret_id JOIN agents ON agents.id = tokens.agent_id"
-    " JOIN clients ON clients.id = secrets.client_id WHERE tokens.lookup = ?"
-)
+_RESOLVE = "SELECT * FROM tokens WHERE lookup = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,20 +142,19 @@ class Tokens:
         if row is None:
             return None
         self._check(row)
-        with reading():
-            binding = read_binding(row["binding"])
+        secret = self._vault.secrets.by_id(row["secret_id"])
         return Grant(
             row["id"],
             row["agent_id"],
-            row["secret_id"],
-            row["secret"],
-            row["provider"],
-            row["client_id"],
-            row["client"],
-            binding,
+            secret.id,
+            secret.name,
+            secret.provider,
+            secret.client_id,
+            secret.client,
+            secret.binding,
             Policy.from_json(json.loads(row["policy"])),
             row["expires"],
-            row["secret_expires"],
+            secret.expires,
             row["revoked"] is not None,
         )
 
@@ -215,6 +210,16 @@ class Tokens:
             self.revoke(token)
             expires = datetime.fromisoformat(token.expires) if token.expires else None
             return self.issue(secret, agent, policy=token.policy, expires=expires)
+
+    def reseal(self, token: Token, old: Key, new: Key) -> None:
+        """Seal the token under another data key; its lookup and its row hang from the present vault key."""
+        row = self._vault.row("SELECT token FROM tokens WHERE id = ?", (token.id,))
+        text = old.open(row["token"], self._context(token)) if row else b""
+        lookup = self._vault.lookup(text.decode())
+        self._vault.write(
+            "UPDATE tokens SET token = ?, lookup = ?, mac = ? WHERE id = ?",
+            (new.seal(text, self._context(token)), lookup, self._mac(token, lookup), token.id),
+        )
 
     def _context(self, token: Token) -> dict[str, Any]:
         return self._vault.context(

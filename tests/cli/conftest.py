@@ -77,11 +77,12 @@ def seks(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 
 @pytest.fixture(scope="session")
 def _initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from seks_addon.vault.keysource import KeyFile
     from seks_cli.init import initialise
 
-    root = tmp_path_factory.mktemp("initialised") / "home"
-    initialise(Home(root))
-    return root
+    made = Home(tmp_path_factory.mktemp("initialised") / "home")
+    initialise(made, KeyFile(made.master_key))
+    return made.root
 
 
 @pytest.fixture

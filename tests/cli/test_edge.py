@@ -13,7 +13,7 @@ import pytest
 
 from seks_addon import __version__
 from seks_addon.home import Home
-from seks_addon.vault import DEFAULT
+from seks_addon.vault import DEFAULT, Vault
 from seks_cli import edge, options
 from seks_cli.commands import Group
 from seks_cli.main import cli
@@ -132,7 +132,8 @@ def test_what_ends_a_command(error: BaseException, code: int, ready: Seks, monke
 
 
 def test_a_locked_database(ready: Seks, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seks_addon.vault.Vault.open.__func__.__kwdefaults__", {"timeout": 0.1})
+    defaults = Vault.open.__func__.__kwdefaults__  # type: ignore[attr-defined]
+    monkeypatch.setitem(defaults, "timeout", 0.1)
     database = sqlite3.connect(home.vault, isolation_level=None)
     database.execute("BEGIN EXCLUSIVE")
 

@@ -81,3 +81,16 @@ def tamper(home: Home) -> Tamper:
         return changed
 
     return run
+
+
+@pytest.fixture
+def keyring_store(tmp_path: Path) -> Iterator[None]:
+    """A keyring in a file of this test: the backend of `keyrings.alt` behind the real `keyring` library."""
+    keyring = pytest.importorskip("keyring")
+    backends = pytest.importorskip("keyrings.alt.file")
+    before = keyring.get_keyring()
+    backend = backends.PlaintextKeyring()
+    backend.file_path = str(tmp_path / "keyring.cfg")
+    keyring.set_keyring(backend)
+    yield
+    keyring.set_keyring(before)

@@ -83,6 +83,20 @@ def test_another_client_s_data_key(vault: Vault, acme: Tenant, rival: Tenant, ta
         vault.agents.password(acme.agent)
 
 
+def test_swapped_names(vault: Vault, acme: Tenant, rival: Tenant, tamper: Tamper) -> None:
+    """A client's name is authenticated with its data key: two can't be exchanged, nor one renamed."""
+    tamper("UPDATE clients SET name = 'third' WHERE name = 'acme'")
+    tamper("UPDATE clients SET name = 'acme' WHERE name = 'rival'")
+
+    for client in (acme.client, rival.client):
+        with pytest.raises(VaultError):
+            vault.clients.key(client.id)
+    with pytest.raises(VaultError):
+        vault.secrets.reveal(rival.secret.id, rival.client.id)
+    with pytest.raises(VaultError):
+        vault.agents.authenticate("acme/robot", rival.password)
+
+
 @pytest.mark.parametrize("value", [b"", b"\x01", bytes(200)])
 def test_damaged_data_key(vault: Vault, acme: Tenant, tamper: Tamper, value: bytes) -> None:
     """A data key that is none says so."""

@@ -14,8 +14,9 @@ import pytest
 from seks_addon.errors import DatabaseBusyError, DatabaseError, HomeError, MasterKeyError, SeksError, VaultError
 from seks_addon.home import Home
 from seks_addon.secret import Secret
-from seks_addon.vault import Vault
-from seks_addon.vault.keysource import keyfile
+from seks_addon.vault import Vault, epoch, keysource, store
+from seks_addon.vault.envelope import Key
+from seks_addon.vault.keysource import KeyFile
 from tests.samples import KEY, OTHER_KEY, binding, files_with, new_home
 from tests.vault.conftest import Tamper, Tenant, tenant
 
@@ -33,7 +34,7 @@ def test_create_and_open(home: Home) -> None:
     with Vault.open(home) as vault:
         assert vault.secrets.reveal(acme.secret.id, acme.client.id).reveal() == KEY
         assert vault.tokens.text(acme.token) == acme.text
-        assert vault.key_file is None
+    assert not home.key_location.exists()
 
 
 def test_files_are_private(home: Home) -> None:
@@ -46,7 +47,7 @@ def test_files_are_private(home: Home) -> None:
     finally:
         os.umask(old)
 
-    assert modes == dict.fromkeys(("master.key", "vault.db", "vault.db-wal", "vault.db-shm"), 0o600)
+    assert modes == dict.fromkeys(("master.key", "vault.db", "vault.db-wal", "vault.db-shm", "vault.epoch"), 0o600)
 
 
 def test_no_secret_in_any_file(home: Home, tmp_path: Path) -> None:
@@ -73,34 +74,35 @@ def test_each_vault_is_another(home: Home, tmp_path: Path) -> None:
     """Two vaults under one key have ids of their own, and what is sealed in one doesn't open in the other."""
     (tmp_path / "second").mkdir()
     second_home = new_home(tmp_path / "second")
-    with Vault.create(home) as one, Vault.create(second_home, home.master_key) as two:
+    with Vault.create(home) as one, Vault.create(second_home, KeyFile(home.master_key)) as two:
         client = one.clients.add("acme")
         [wrapped] = one.rows("SELECT data_key FROM clients")
 
         assert one.id != two.id
         assert one.lookup("x") != two.lookup("x")
         with pytest.raises(VaultError):
-            two.data_key(client.id, wrapped["data_key"])
+            two.data_key(client.id, "acme", wrapped["data_key"])
 
 
 def test_key_elsewhere(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A vault remembers where its key lies, from wherever it is opened."""
     monkeypatch.chdir(tmp_path)
-    Vault.create(home, Path("elsewhere.key")).close()
+    Vault.create(home, KeyFile(tmp_path / "elsewhere.key")).close()
     monkeypatch.chdir("/")
 
     with Vault.open(home) as vault:
-        assert vault.key_file == tmp_path / "elsewhere.key"
+        assert vault.source == {"kind": "keyfile"}
+    assert keysource.local_place(home) == {"kind": "keyfile", "path": str(tmp_path / "elsewhere.key")}
     assert not home.master_key.exists()
 
 
 def test_key_that_exists(home: Home) -> None:
     """A key that is there already is used, not replaced."""
-    key = keyfile.create(home.master_key)
+    key = KeyFile(home.master_key).create("")
 
     Vault.create(home).close()
 
-    assert keyfile.load(home.master_key) == key
+    assert KeyFile(home.master_key).load("") == key
     Vault.open(home).close()
 
 
@@ -109,7 +111,7 @@ def test_create_again(home: Home) -> None:
     with Vault.create(home) as vault:
         acme = tenant(vault, "acme", KEY)
 
-    with pytest.raises(VaultError, match="holds a vault already"):
+    with pytest.raises(VaultError, match="exists already"):
         Vault.create(home)
 
     with Vault.open(home) as vault:
@@ -121,7 +123,7 @@ def test_create_again_without_the_key(home: Home) -> None:
     Vault.create(home).close()
     home.master_key.unlink()
 
-    with pytest.raises(VaultError, match="holds a vault already"):
+    with pytest.raises(VaultError, match="exists already"):
         Vault.create(home)
 
     assert home.vault.exists()
@@ -135,24 +137,41 @@ def failing(step: str) -> Callable[..., Any]:
     return fail
 
 
-@pytest.mark.parametrize("step", ["_initialise", "_check", "_set_meta"])
+@pytest.mark.parametrize(
+    ("where", "step"),
+    [
+        (KeyFile, "create"),
+        (store, "open_database"),
+        (store, "_initialise"),
+        (keysource, "remember"),
+        (Vault, "_load_keys"),
+        (Vault, "_set_epoch"),
+        (epoch, "remember"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 @pytest.mark.parametrize("key", ["made", "given", "there", "elsewhere"])
-def test_create_that_fails(home: Home, tmp_path: Path, step: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_create_that_fails(
+    home: Home, tmp_path: Path, where: object, step: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A vault that can't be made leaves nothing behind but what was there; then it can be made."""
     path = home.master_key if key in {"made", "there"} else tmp_path / "my.key"
     if key in {"given", "there"}:
-        keyfile.create(path)
-    option = path if key in {"given", "elsewhere"} else None
+        KeyFile(path).create("")
+
+    def source() -> KeyFile | None:
+        return KeyFile(path) if key in {"given", "elsewhere"} else None
+
     before, key_before = content(home), path.read_bytes() if path.exists() else None
     with monkeypatch.context() as patch:
-        patch.setattr(Vault, step, failing(step))
+        patch.setattr(where, step, failing(step))
 
         with pytest.raises(DatabaseError, match=f"{step} failed"):
-            Vault.create(home, option)
+            Vault.create(home, source())
 
     assert content(home) == before
     assert (path.read_bytes() if path.exists() else None) == key_before
-    Vault.create(home, option).close()
+    Vault.create(home, source()).close()
     Vault.open(home).close()
 
 
@@ -162,7 +181,7 @@ def test_create_that_is_broken_off(home: Home, monkeypatch: pytest.MonkeyPatch) 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Vault, "_check", interrupt)
+    monkeypatch.setattr(Vault, "_load_keys", interrupt)
 
     with pytest.raises(KeyboardInterrupt):
         Vault.create(home)
@@ -170,13 +189,14 @@ def test_create_that_is_broken_off(home: Home, monkeypatch: pytest.MonkeyPatch) 
     assert content(home) == {}
 
 
-def test_create_after_a_crash(home: Home) -> None:
-    """An empty database, as a crash may leave one, is no vault yet."""
+def test_create_over_an_empty_file(home: Home) -> None:
+    """An empty file, as a crash may leave one, is no vault; it isn't touched, and no key is made for it."""
     home.vault.touch(0o600)
 
-    Vault.create(home).close()
+    with pytest.raises(VaultError, match="exists already"):
+        Vault.create(home)
 
-    Vault.open(home).close()
+    assert content(home) == {"vault.db": b""}
 
 
 def test_create_with_a_bad_key_file(home: Home, tmp_path: Path) -> None:
@@ -186,7 +206,7 @@ def test_create_with_a_bad_key_file(home: Home, tmp_path: Path) -> None:
     path.write_text("something else")
 
     with pytest.raises(MasterKeyError):
-        Vault.create(home, path)
+        Vault.create(home, KeyFile(path))
 
     assert path.read_text() == "something else"
     assert content(home) == {}
@@ -196,9 +216,9 @@ def test_wrong_key(home: Home, tmp_path: Path) -> None:
     """Another vault's key is refused before anything is decrypted."""
     Vault.create(home).close()
     home.master_key.unlink()
-    keyfile.create(home.master_key)
+    KeyFile(home.master_key).create("")
 
-    with pytest.raises(MasterKeyError, match="not the one that this vault was made with") as caught:
+    with pytest.raises(MasterKeyError, match="not this vault's") as caught:
         Vault.open(home)
 
     assert caught.value.hint
@@ -271,7 +291,7 @@ def test_another_format(home: Home, tamper: Tamper) -> None:
         Vault.open(home)
 
 
-@pytest.mark.parametrize("key", ["format", "vault_id", "key_check"])
+@pytest.mark.parametrize("key", ["format", "vault_id", "source", "vault_key", "epoch"])
 def test_lost_meta(home: Home, tamper: Tamper, key: str) -> None:
     """Without what it says of itself, a vault doesn't open."""
     Vault.create(home).close()
@@ -338,6 +358,33 @@ def test_change_is_one(home: Home, vault: Vault) -> None:
     vault.clients.add("three")
     with Vault.open(home) as other:
         assert [client.name for client in other.clients.list()] == ["three"]
+
+
+def test_keys_of_a_change_that_failed(vault: Vault, acme: Tenant) -> None:
+    """They are gone with it: the next read is under those of before."""
+
+    def new_keys_and_fail() -> None:
+        with vault.change():
+            vault.replace_master(Key.generate(), {"kind": "keyfile"})
+            vault.replace_vault_key(Key.generate())
+            raise ValueError("at the end")
+
+    with pytest.raises(ValueError, match="at the end"):
+        new_keys_and_fail()
+
+    assert vault.tokens.get(acme.text) == acme.token
+    assert vault.secrets.reveal(acme.secret.id, acme.client.id).reveal() == KEY
+    vault.clients.add("next")
+
+
+def test_a_known_key(home: Home, vault: Vault, acme: Tenant) -> None:
+    """Who has the master key needs no source; another key doesn't do instead of it."""
+    home.master_key.unlink()
+
+    with Vault.open(home, key=vault.master_key) as again:
+        assert again.tokens.get(acme.text) == acme.token
+    with pytest.raises(MasterKeyError, match="missing"):
+        Vault.open(home, key=Key.generate())
 
 
 def test_a_write_that_fails_half_way(vault: Vault, acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:

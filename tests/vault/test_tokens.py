@@ -255,6 +255,18 @@ def test_another_token_s_text(vault: Vault, acme: Tenant, tamper: Tamper) -> Non
         vault.tokens.text(second)
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("name", "other"), ("provider", "openai"), ("expires", "2100-01-01T00:00:00.000000Z"), ("mac", bytes(32))],
+)
+def test_secret_that_was_edited(vault: Vault, acme: Tenant, tamper: Tamper, column: str, value: Any) -> None:
+    """On the way of a request the secret's row is checked too."""
+    tamper(f"UPDATE secrets SET {column} = ?", value)
+
+    with pytest.raises(VaultError):
+        vault.tokens.resolve(acme.text)
+
+
 def test_lookup_is_keyed(vault: Vault, acme: Tenant) -> None:
     """The database alone can't confirm a guess: what is stored isn't a plain hash."""
     [row] = vault.rows("SELECT lookup FROM tokens")

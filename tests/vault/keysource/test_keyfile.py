@@ -11,7 +11,7 @@ import pytest
 
 from seks_addon.errors import HomeError, MasterKeyError, SeksError
 from seks_addon.vault.envelope import Key
-from seks_addon.vault.keysource import keyfile
+from seks_addon.vault.keysource import KeyFile
 
 MATERIAL = bytes(range(32))
 CHECK = hashlib.sha256(b"seks master key checksum" + MATERIAL).hexdigest()[:8]
@@ -28,34 +28,67 @@ def test_create_and_load(tmp_path: Path) -> None:
     """The file that is made is private and gives the same key back."""
     old = os.umask(0)
     try:
-        key = keyfile.create(tmp_path / "master.key")
+        key = KeyFile(tmp_path / "master.key").create("")
     finally:
         os.umask(old)
 
     assert stat.S_IMODE((tmp_path / "master.key").stat().st_mode) == 0o600
-    assert keyfile.load(tmp_path / "master.key") == key
+    assert KeyFile(tmp_path / "master.key").load("") == key
     assert len(key.material) == 32
 
 
 def test_keys_are_random(tmp_path: Path) -> None:
     """No two are alike."""
-    assert keyfile.create(tmp_path / "one") != keyfile.create(tmp_path / "two")
+    assert KeyFile(tmp_path / "one").create("") != KeyFile(tmp_path / "two").create("")
 
 
 def test_create_replaces_nothing(tmp_path: Path) -> None:
-    """A key that exists is never overwritten."""
-    key = keyfile.create(tmp_path / "master.key")
+    """A key that exists is used, and never overwritten."""
+    path = tmp_path / "master.key"
+    key = KeyFile(path).create("")
+    content = path.read_bytes()
 
-    with pytest.raises(HomeError, match="exists already"):
-        keyfile.create(tmp_path / "master.key")
+    source = KeyFile(path)
+    again = source.create("")
+    source.discard()
 
-    assert keyfile.load(tmp_path / "master.key") == key
+    assert again == key
+    assert path.read_bytes() == content
+
+
+def test_a_new_key_waits_beside_the_old_one(tmp_path: Path) -> None:
+    """It takes the old one's place when the vault has taken it, and not before."""
+    path = tmp_path / "master.key"
+    key = KeyFile(path).create("")
+    source = KeyFile(path, replaces=True)
+
+    new = source.create("")
+
+    assert new != key
+    assert KeyFile(path).load("") == key
+    assert stat.S_IMODE(source.staged.stat().st_mode) == 0o600
+    source.settle()
+    assert KeyFile(path).load("") == new
+    assert not source.staged.exists()
+
+
+def test_a_new_key_that_nobody_took(tmp_path: Path) -> None:
+    """It is taken back, and the old one stays."""
+    path = tmp_path / "master.key"
+    key = KeyFile(path).create("")
+    source = KeyFile(path, replaces=True)
+    source.create("")
+
+    source.discard()
+
+    assert KeyFile(path).load("") == key
+    assert [file.name for file in tmp_path.iterdir()] == ["master.key"]
 
 
 @pytest.mark.parametrize("content", [LINE, f"{LINE}\n", f"# a comment\n\n{LINE}\n# another\n", f"{LINE}  \r\n"])
 def test_format(tmp_path: Path, content: str) -> None:
     """The line is what counts; comments and blanks around it don't."""
-    assert keyfile.load(write(tmp_path / "k", content)) == Key.from_material(MATERIAL)
+    assert KeyFile(write(tmp_path / "k", content)).load("") == Key.from_material(MATERIAL)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +115,7 @@ def test_damaged(tmp_path: Path, content: str | bytes) -> None:
     path = write(tmp_path / "k", content)
 
     with pytest.raises(MasterKeyError, match="is no master key, or a damaged one") as caught:
-        keyfile.load(path)
+        KeyFile(path).load("")
 
     assert "AAEC" not in str(caught.value)
     assert caught.value.hint
@@ -95,13 +128,13 @@ def test_open_to_others(tmp_path: Path, mode: int) -> None:
     path.chmod(mode)
 
     with pytest.raises(HomeError, match="other users"):
-        keyfile.load(path)
+        KeyFile(path).load("")
 
 
 def test_missing(tmp_path: Path) -> None:
     """Without the file the secrets are lost, and the error says so."""
     with pytest.raises(MasterKeyError, match="is missing") as caught:
-        keyfile.load(tmp_path / "k")
+        KeyFile(tmp_path / "k").load("")
 
     assert "copy" in (caught.value.hint or "")
 
@@ -111,4 +144,4 @@ def test_folder_in_its_place(tmp_path: Path) -> None:
     (tmp_path / "k").mkdir(0o700)
 
     with pytest.raises(SeksError):
-        keyfile.load(tmp_path / "k")
+        KeyFile(tmp_path / "k").load("")

@@ -1,0 +1,74 @@
+"""`seks vault backup`, `restore` and `check`."""
+
+from pathlib import Path
+
+import click
+
+from seks_cli import edge, keychoice, options, output, progress
+from seks_cli.commands import Command
+from seks_cli.workplace import Workplace, pass_workplace
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command(cls=Command)
+@click.argument("file", type=_FILE)
+@options.as_json
+@pass_workplace
+def backup(workplace: Workplace, file: Path, as_json: bool) -> None:
+    """Write a copy of the vault to FILE, while others work with it.
+
+    It is encrypted as the vault is, and worth nothing without the master key, which isn't in it.
+    """
+    from seks_addon.vault.backup import backup as write_copy
+
+    target = file.expanduser().absolute()
+    with workplace.vault() as vault, workplace.audit() as audit, progress.shown("Copying") as update:
+        audit.admin("vault.backup")
+        write_copy(vault, target, update)
+        epoch = vault.epoch
+    output.say(f"The vault is in {target}. To read it, its master key is needed: keep a copy of that elsewhere.")
+    if as_json:
+        output.document({"file": str(target), "epoch": epoch})
+
+
+@click.command(cls=Command)
+@click.argument("file", type=_FILE)
+@click.option("--accept-older", is_flag=True, help="Take it although the vault was changed since.")
+@options.as_json
+@pass_workplace
+def restore(workplace: Workplace, file: Path, accept_older: bool, as_json: bool) -> None:
+    """Put the vault back as it was when FILE was written. FILE is checked whole first.
+
+    What was revoked, removed or rotated since is as before again: so it is refused for a FILE that is older than
+    the vault, unless that is accepted.
+    """
+    from seks_addon.vault.backup import restore as put_back
+
+    source = file.expanduser().absolute()
+    with workplace.audit(lost_vault=True) as audit, progress.shown("Restoring") as update:
+        audit.admin("vault.restore")
+        epoch = put_back(workplace.home, source, ask=keychoice.ask, accept_older=accept_older, progress=update)
+    output.say(f"The vault is as it was in {source}.")
+    if as_json:
+        output.document({"file": str(source), "epoch": epoch})
+
+
+@click.command(cls=Command)
+@options.as_json
+@pass_workplace
+def check(workplace: Workplace, as_json: bool) -> None:
+    """Open every value and check every row; exit code 3 where something is wrong."""
+    from seks_addon.vault.check import check as check_vault
+
+    with workplace.vault() as vault, progress.shown("Checking") as update:
+        problems = check_vault(vault, update)
+    if as_json:
+        output.document({"intact": not problems, "problems": problems})
+    elif problems:
+        for problem in problems:
+            output.data(output.printable(problem))
+    else:
+        output.data("the vault is intact")
+    if problems:
+        raise click.exceptions.Exit(edge.FOUND)

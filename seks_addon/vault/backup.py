@@ -1,0 +1,122 @@
+"""Copies of a vault: one file, as safe to lose as the vault itself, and the way back."""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from seks_addon.database import translated
+from seks_addon.errors import DatabaseError, ExistsError, HomeError, SeksError, VaultError
+from seks_addon.home import PRIVATE_FILE, Home
+from seks_addon.vault import epoch
+from seks_addon.vault.check import check
+from seks_addon.vault.keysource import Ask
+from seks_addon.vault.rotation import Progress
+from seks_addon.vault.store import Vault
+
+_PAGES: Final = 256
+
+
+def backup(vault: Vault, target: Path, progress: Progress) -> None:
+    """Write a copy of the vault as it is at one moment to `target`, which must not exist, while others work with it."""
+    if target.exists():
+        raise ExistsError(f"{target} exists already", hint="name a new file")
+    with _temporary(target.parent) as copy:
+        with translated(copy), contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+            vault.connection.backup(connection, pages=_PAGES, progress=_shown(progress))
+            # One file, without a log beside it.
+            connection.execute("PRAGMA journal_mode=DELETE")
+        _sync(copy)
+        try:
+            os.link(copy, target)
+        except OSError as error:
+            raise HomeError(f"can't write {target}: {error.strerror}") from None
+    _sync(target.parent)
+
+
+def restore(home: Home, source: Path, *, ask: Ask | None, accept_older: bool, progress: Progress) -> int:
+    """Put the vault back as it was when `source` was made; gives its new epoch.
+
+    The copy is checked whole first. It takes the vault's place in one step; a running proxy sees it from the next
+    request on. Raises `SeksError`, for one that is older than this home has seen the vault too, unless it is accepted.
+    """
+    if not source.is_file():
+        raise HomeError(f"there is no file {source}")
+    with _temporary(home.root) as copy, _named(copy, source):
+        try:
+            shutil.copyfile(source, copy)
+        except OSError as error:
+            raise HomeError(f"can't read {source}: {error.strerror}") from None
+        with Vault.open(home, ask=ask, accept_older=accept_older, path=copy) as restored:
+            if epoch.known(home)[0] not in {None, restored.id}:
+                raise VaultError(f"{source} is a copy of another vault", hint="name its own home with --home")
+            problems = check(restored, lambda *_: None)
+            if problems:
+                raise DatabaseError(f"{source} is damaged: {problems[0]}", hint="take another backup")
+            # It begins a new epoch, above all that this home has seen: nothing of before can be put back unnoticed.
+            with restored.change(remember=False):
+                pass
+            number = restored.epoch
+            with translated(home.vault):
+                try:
+                    _copy_over(restored, home.vault, progress)
+                except sqlite3.OperationalError:
+                    raise
+                except sqlite3.DatabaseError:
+                    # What is there is no database any more; its log must not be taken for that of the new one.
+                    home.vault.replace(home.vault.with_name("vault.db.damaged"))
+                    for suffix in ("-wal", "-shm"):
+                        home.vault.with_name(home.vault.name + suffix).unlink(missing_ok=True)
+                    _copy_over(restored, home.vault, progress)
+            epoch.remember(restored, number)
+    return number
+
+
+@contextlib.contextmanager
+def _named(copy: Path, source: Path) -> Iterator[None]:
+    """Let errors speak of the file that somebody named, not of the copy that is looked at."""
+    try:
+        yield
+    except SeksError as error:
+        raise type(error)(error.message.replace(str(copy), str(source)), hint=error.hint) from None
+
+
+def _copy_over(vault: Vault, target: Path, progress: Progress) -> None:
+    target.touch(PRIVATE_FILE)
+    with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as connection:
+        vault.connection.backup(connection, pages=-1, progress=_shown(progress))
+
+
+@contextlib.contextmanager
+def _temporary(folder: Path) -> Iterator[Path]:
+    """An empty private file that is gone afterwards, with what SQLite puts beside it."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=".seks-copy-", dir=folder)
+    except OSError as error:
+        raise HomeError(f"can't write to {folder}: {error.strerror}") from None
+    os.close(descriptor)
+    path = Path(name)
+    try:
+        yield path
+    finally:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _shown(progress: Progress):  # type: ignore[no-untyped-def]
+    def shown(_status: int, remaining: int, total: int) -> None:
+        progress(total - remaining, total)
+
+    return shown
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,66 @@
+"""Whether everything in the vault is as SEKS left it, and can be opened."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from seks_addon.database import translated
+from seks_addon.errors import SeksError
+from seks_addon.vault.rotation import Progress
+from seks_addon.vault.store import Vault
+
+
+def check(vault: Vault, progress: Progress) -> list[str]:
+    """Open every value and check every row; gives what is wrong, a sentence each, without any value in it."""
+    problems = list(_database(vault))
+    tests = list(_tests(vault))
+    for done, (what, test) in enumerate(tests, 1):
+        try:
+            test()
+        except SeksError as error:
+            problems.append(f"{what}: {error.message}")
+        except Exception as error:  # noqa: BLE001 - a damaged row may raise anything
+            problems.append(f"{what}: {type(error).__name__}")
+        progress(done, len(tests))
+    return problems
+
+
+def _database(vault: Vault) -> Iterator[str]:
+    with translated(vault.path):
+        for (message,) in vault.connection.execute("PRAGMA integrity_check(10)"):
+            if message != "ok":
+                yield f"the database: {message}"
+        for table, *_ in vault.connection.execute("PRAGMA foreign_key_check"):
+            yield f"the table {table} refers to a row that isn't there"
+
+
+def _tests(vault: Vault) -> Iterator[tuple[str, Callable[[], object]]]:
+    for row in vault.rows("SELECT id, name FROM clients"):
+        yield f"the client {row['name']!r}", partial(vault.clients.key, row["id"])
+    for row in vault.rows("SELECT id, name FROM agents"):
+        yield f"the agent {row['name']!r}", partial(_open_agent, vault, row["id"])
+    for row in vault.rows("SELECT id, name FROM secrets"):
+        yield f"the secret {row['name']!r}", partial(_open_secret, vault, row["id"])
+    for row in vault.rows("SELECT id FROM tokens"):
+        yield f"the token {row['id']}", partial(_open_token, vault, row["id"])
+
+
+def _open_agent(vault: Vault, agent_id: str) -> None:
+    vault.agents.password(vault.agents.require(agent_id))
+
+
+def _open_secret(vault: Vault, secret_id: str) -> None:
+    stored = vault.secrets.by_id(secret_id)
+    vault.secrets.reveal(secret_id, stored.client_id)
+    listed = {(row["host"], row["port"]) for row in vault.rows(_HOSTS, (secret_id,))}
+    if listed != {(e.origin.host, e.origin.port) for e in stored.binding.endpoints}:
+        raise SeksError("the list of its hosts doesn't match its binding")
+
+
+def _open_token(vault: Vault, token_id: str) -> None:
+    token = vault.tokens.get(token_id)
+    grant = vault.tokens.resolve(vault.tokens.text(token))
+    if grant is None or grant.token_id != token_id:
+        raise SeksError("it can't be found by its text")
+
+
+_HOSTS = "SELECT host, port FROM secret_hosts WHERE secret_id = ?"

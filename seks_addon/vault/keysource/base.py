@@ -1,0 +1,38 @@
+"""What every key source is: something that gives the master key, and says where it is to be had."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from seks_addon.vault.envelope import Key
+
+
+class KeySource(ABC):
+    """One way to the master key of the vault with the id that is given. Nothing that it stores is secret."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def create(self, vault_id: str) -> Key:
+        """Make a new master key and put it where `load` finds it; raises `SeksError`."""
+
+    @abstractmethod
+    def load(self, vault_id: str) -> Key:
+        """Get the master key; raises `MasterKeyError`, whose message never quotes what was read."""
+
+    def discard(self) -> None:  # noqa: B027 - most have nothing to do
+        """Take back what `create` made, after something else failed."""
+
+    def settle(self) -> None:  # noqa: B027
+        """Make final what `create` made beside an older key, when the vault has taken it."""
+
+    def public(self) -> Mapping[str, Any]:
+        """What has to be known of the key wherever the vault goes: kept in the vault, and in its backups."""
+        return {}
+
+    def local(self) -> Mapping[str, Any]:
+        """Where the key is to be had on this machine: kept in the home, and never taken from a database.
+
+        A database that comes from elsewhere could name any file, or any command.
+        """
+        return {}

@@ -1,0 +1,71 @@
+"""The master key in the operating system's keyring, by the optional `keyring` library."""
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+from seks_addon.errors import MasterKeyError
+from seks_addon.vault.envelope import Key
+from seks_addon.vault.keysource.base import KeySource
+from seks_addon.vault.keysource.encoding import decode, encode
+
+SERVICE: Final = "seks master key"
+
+
+class Keyring(KeySource):
+    """One entry a key: a new key for a vault that has one doesn't overwrite it."""
+
+    kind: ClassVar = "keyring"
+
+    def __init__(self, entry: str = "") -> None:
+        """`entry` names the key in the keyring; empty for one that is yet to be made."""
+        self._entry = entry
+
+    def create(self, vault_id: str) -> Key:
+        key = Key.from_material(Key.generate().material)
+        self._entry = f"{vault_id}/{key.id.hex()}"
+        library = _library()
+        try:
+            library.set_password(SERVICE, self._entry, encode(key))
+        except library.errors.KeyringError as error:
+            raise _unusable(error) from None
+        return key
+
+    def load(self, vault_id: str) -> Key:
+        library = _library()
+        try:
+            text = library.get_password(SERVICE, self._entry)
+        except library.errors.KeyringError as error:
+            raise _unusable(error) from None
+        if text is None:
+            raise MasterKeyError(
+                "the keyring has no master key for this vault",
+                hint="unlock the keyring that it was stored in; without the key the secrets can't be read",
+            )
+        return decode(text.encode(), "what the keyring holds")
+
+    def discard(self) -> None:
+        library = _library()
+        with contextlib.suppress(library.errors.KeyringError):
+            library.delete_password(SERVICE, self._entry)
+
+    def public(self) -> Mapping[str, Any]:
+        return {"entry": self._entry}
+
+
+def _library() -> Any:
+    try:
+        import keyring
+        import keyring.errors
+    except ImportError:
+        raise MasterKeyError(
+            "the keyring library is not installed", hint="install SEKS with its extra: pip install 'seks[keyring]'"
+        ) from None
+    return keyring
+
+
+def _unusable(error: Exception) -> MasterKeyError:
+    return MasterKeyError(
+        f"the operating system's keyring can't be used: {type(error).__name__}",
+        hint="unlock it, or use another key source",
+    )

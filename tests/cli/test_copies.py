@@ -1,0 +1,138 @@
+"""`seks vault backup`, `restore` and `check`."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from seks_addon.home import Home
+from tests.cli.conftest import Seks, acts
+from tests.cli.test_keys import assert_refused, value
+from tests.samples import KEY, OTHER_KEY
+
+
+@pytest.fixture
+def copy(ready: Seks, add: Callable[..., str], tmp_path: Path) -> Path:
+    """A backup of a home with one secret."""
+    add("openai", KEY)
+    target = tmp_path / "copy.db"
+    assert ready("vault", "backup", str(target)).code == 0
+    return target
+
+
+def change(path: Path, sql: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(sql)
+
+
+def test_backup(ready: Seks, copy: Path) -> None:
+    """Says what it is worth; leaves a record."""
+    result = ready("vault", "backup", str(copy.with_name("second.db")), "--json")
+
+    assert result.json["file"] == str(copy.with_name("second.db"))
+    assert isinstance(result.json["epoch"], int)
+    assert "master key is needed" in result.err
+    assert acts(ready)[-2:] == ["vault.backup", "vault.backup"]
+
+
+@pytest.mark.parametrize(
+    ("place", "says"), [("copy.db", "exists already"), ("none/copy.db", "can't write"), (".", "directory")]
+)
+def test_backup_to_where_it_cannot_be(ready: Seks, copy: Path, place: str, says: str) -> None:
+    before = copy.read_bytes()
+
+    result = ready("vault", "backup", str(copy.parent / place))
+
+    assert_refused(result, says, 2 if place == "." else 1)
+    assert copy.read_bytes() == before
+
+
+def test_restore(ready: Seks, home: Home, copy: Path) -> None:
+    """The newest at once; leaves a record."""
+    result = ready("vault", "restore", str(copy), "--json")
+
+    assert result.code == 0
+    assert result.json["epoch"] == ready("status", "--json").json["epoch"]
+    assert value(ready) == KEY
+    assert acts(ready)[-1] == "vault.restore"
+
+
+def test_restore_an_older_one(ready: Seks, copy: Path) -> None:
+    """Only who says so gets it."""
+    ready("vault", "rotate", "openai", "--stdin", stdin=OTHER_KEY)
+
+    assert_refused(ready("vault", "restore", str(copy)), "--accept-older")
+    assert value(ready) == OTHER_KEY
+
+    assert ready("vault", "restore", str(copy), "--accept-older").code == 0
+    assert value(ready) == KEY
+    assert ready("vault", "check").code == 0
+
+
+@pytest.mark.parametrize("how", ["lost", "garbage"])
+def test_restore_a_vault_that_is_no_more(ready: Seks, home: Home, copy: Path, how: str) -> None:
+    if how == "lost":
+        home.vault.unlink()
+    else:
+        home.vault.write_bytes(b"this is no database, " * 500)
+
+    result = ready("vault", "restore", str(copy))
+
+    assert result.code == 0, result.err
+    assert value(ready) == KEY
+
+
+@pytest.mark.parametrize("how", ["gone", "garbage", "empty", "changed", "folder"])
+def test_restore_what_is_no_backup(ready: Seks, copy: Path, how: str) -> None:
+    match how:
+        case "gone":
+            copy.unlink()
+        case "garbage":
+            copy.write_bytes(b"this is no database, " * 500)
+        case "empty":
+            copy.write_bytes(b"")
+        case "changed":
+            change(copy, "UPDATE secret_values SET record = x'00'")
+        case _:
+            copy = copy.parent
+
+    result = ready("vault", "restore", str(copy), "--accept-older")
+
+    assert_refused(result, str(copy.name) if how != "empty" else "is no vault", 2 if how == "folder" else 1)
+    assert value(ready) == KEY
+
+
+def test_restore_without_a_home(seks: Seks, home: Home, tmp_path: Path) -> None:
+    (tmp_path / "copy.db").touch()
+
+    assert_refused(seks("vault", "restore", str(tmp_path / "copy.db")), "is missing")
+
+
+def test_check(ready: Seks, copy: Path) -> None:
+    assert ready("vault", "check").out == "the vault is intact\n"
+    assert ready("vault", "check", "--json").json == {"intact": True, "problems": []}
+
+
+def test_check_finds_damage(ready: Seks, home: Home, copy: Path) -> None:
+    """Exit code 3, a line for each, and nothing of any value."""
+    change(home.vault, "UPDATE secret_values SET record = x'00'")
+    change(home.vault, "UPDATE tokens SET revoked = 'yes'")
+
+    plain, document = ready("vault", "check"), ready("vault", "check", "--json")
+
+    assert (plain.code, document.code) == (3, 3)
+    assert plain.err == ""
+    assert plain.out.splitlines() == document.json["problems"]
+    assert not document.json["intact"]
+    assert any("'openai'" in line for line in document.json["problems"])
+    assert any("token tok_" in line for line in document.json["problems"])
+    assert KEY not in plain.out
+
+
+def test_check_of_a_vault_that_does_not_open(ready: Seks, home: Home, copy: Path) -> None:
+    """It couldn't be checked: that is a failure."""
+    change(home.vault, "UPDATE meta SET value = x'00' WHERE key = 'vault_key'")
+
+    assert_refused(ready("vault", "check"), "vault")

@@ -1,0 +1,418 @@
+"""Key sources, new keys, and secrets that are handed over sealed."""
+
+import os
+import pty
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seks_addon.home import Home
+from seks_addon.vault import Vault
+from seks_addon.vault.envelope import Key
+from seks_addon.vault.keysource import passphrase
+from seks_addon.vault.keysource.encoding import encode
+from tests.cli.conftest import Result, Seks, acts, command, environment, records
+from tests.samples import KEY, OTHER_KEY, TOKEN
+
+WORDS = "four obviously fake words"
+
+
+def assert_refused(result: Result, says: str, code: int = 1) -> None:
+    """One line of error, perhaps one of hint, nothing else."""
+    lines = result.err.splitlines()
+    assert (result.code, result.out) == (code, ""), result
+    assert lines[0].startswith("seks: error: ")
+    assert all(line.startswith("seks: hint: ") for line in lines[1:])
+    assert len(lines) <= 2
+    assert says in result.err
+    assert "internal error" not in result.err
+
+
+def value(seks: Seks, name: str = "openai") -> str:
+    """What is stored, read as `seks run` would."""
+    from seks_cli.workplace import Workplace
+
+    workplace = Workplace()
+    with workplace.vault() as vault:
+        owner = vault.clients.get("default")
+        return vault.secrets.reveal(vault.secrets.get(owner, name).id, owner.id).reveal()
+
+
+@pytest.fixture
+def cheap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A passphrase from a file, and Argon2id cheaper than it may be."""
+    (tmp_path / "words").write_text(f"{WORDS}\n")
+    monkeypatch.setenv("SEKS_PASSPHRASE_FILE", str(tmp_path / "words"))
+    monkeypatch.setattr(passphrase, "_FLOOR", (1, 8192))
+    monkeypatch.setattr(passphrase.Passphrase.__init__, "__defaults__", ((1, 8192),))
+
+
+@pytest.fixture
+def key_command(tmp_path: Path) -> str:
+    """A command that prints a master key."""
+    path = tmp_path / "printed.key"
+    path.write_text(encode(Key.from_material(bytes(range(32)))))
+    return f"cat '{path}'"
+
+
+def options(kind: str, tmp_path: Path, key_command: str) -> list[str]:
+    """How the key source is named on the command line."""
+    match kind:
+        case "elsewhere":
+            return ["--key-file", str(tmp_path / "elsewhere.key")]
+        case "command":
+            return ["--key-command", key_command]
+        case _:
+            return ["--key-source", kind]
+
+
+KINDS = ["keyfile", "elsewhere", "passphrase", "command"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_init(seks: Seks, home: Home, tmp_path: Path, cheap: None, key_command: str, kind: str) -> None:
+    """From every source there is a home that works, and that says where its key is."""
+    result = seks("init", *options(kind, tmp_path, key_command), "--json")
+
+    said = {"elsewhere": "keyfile"}.get(kind, kind)
+    assert (result.code, result.json["key_source"]) == (0, said)
+    status = seks("status", "--json").json
+    assert status["key_source"] == said
+    assert status["key_place"].startswith(said)
+    assert home.master_key.exists() == (kind == "keyfile")
+    assert home.key_location.exists() == (kind in {"elsewhere", "command"})
+    assert seks("vault", "add", "openai", "--stdin", stdin=KEY).code == 0
+    assert value(seks) == KEY
+    assert WORDS not in result.out + result.err + seks("status").out
+
+
+def test_init_with_a_descriptor(home: Home, seks: Seks) -> None:
+    """Which can be read only once."""
+    reader, writer = os.pipe()
+    os.write(writer, WORDS.encode())
+    os.close(writer)
+
+    done = subprocess.run(
+        command("init", "--key-source", "passphrase"),
+        env={**os.environ, **environment(home), "SEKS_PASSPHRASE_FD": str(reader)},
+        pass_fds=[reader],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    os.close(reader)
+
+    assert done.returncode == 0, done.stderr
+    assert "Argon2id with 3 passes over 256 MiB" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--key-source", "telepathy"], 2, "telepathy"),
+        (["--key-source", "command"], 2, "--key-command"),
+        (["--key-source", "keyfile", "--key-command", "x"], 2, "--key-command"),
+        (["--key-source", "passphrase", "--key-file", "/x"], 2, "--key-file"),
+        (["--key-file", "/nowhere/at/all.key"], 1, "/nowhere/at/all.key"),
+        (["--key-command", ""], 2, "--key-command"),
+        (["--key-command", "  "], 1, "empty"),
+        (["--key-command", "x 'y"], 1, "open quote"),
+        (["--key-command", "false"], 1, "failed with code 1"),
+        (["--key-command", "/nowhere/at/all"], 1, "No such file"),
+        (["--key-command", "echo rubbish"], 1, "no master key"),
+        (["--key-source", "passphrase"], 1, "no terminal"),
+    ],
+)
+def test_init_with_what_makes_no_sense(seks: Seks, home: Home, words: list[str], code: int, says: str) -> None:
+    """It says so in a line, and makes nothing."""
+    assert_refused(seks("init", *words), says, code)
+    assert not home.root.exists()
+
+
+def test_init_with_a_short_passphrase(seks: Seks, home: Home, tmp_path: Path, cheap: None) -> None:
+    (tmp_path / "words").write_text("too short\n")
+
+    result = seks("init", "--key-source", "passphrase")
+
+    assert_refused(result, "shorter than 15")
+    assert "too short" not in result.err
+    assert not home.root.exists()
+
+
+@pytest.mark.parametrize("new", KINDS)
+@pytest.mark.parametrize("old", KINDS)
+def test_rekey(seks: Seks, home: Home, tmp_path: Path, cheap: None, key_command: str, old: str, new: str) -> None:
+    """Every value is read as before, and there is a record."""
+    seks("init", *options(old, tmp_path, key_command))
+    token = seks("vault", "add", "openai", "--stdin", stdin=KEY).last
+
+    result = seks("vault", "rekey", *options(new, tmp_path, key_command))
+
+    assert (result.code, result.out) == (0, ""), result.err
+    assert "new master key" in result.err
+    assert value(seks) == KEY
+    assert seks("token", "show", token, "--json").json["state"] == "live"
+    assert acts(seks) == ["init", "vault.add", "vault.rekey"]
+    assert seks("vault", "check").code == 0
+
+
+def test_rekey_without_a_word(seks: Seks, home: Home, tmp_path: Path) -> None:
+    """The same source gives another key, in the same place."""
+    path = tmp_path / "elsewhere.key"
+    seks("init", "--key-file", str(path))
+    before = path.read_bytes()
+
+    assert seks("vault", "rekey").code == 0
+
+    assert path.read_bytes() != before
+    assert not home.master_key.exists()
+    assert seks("status", "--json").json["key_file"] == str(path)
+
+
+def test_rekey_leaves_the_key_of_another_vault_alone(ready: Seks, home: Home, tmp_path: Path) -> None:
+    """A file that somebody names is taken as it is."""
+    other = tmp_path / "other.key"
+    other.touch(0o600)
+    other.write_text(encode(Key.from_material(bytes(32))))
+    content = other.read_bytes()
+
+    assert ready("vault", "rekey", "--key-file", str(other)).code == 0
+
+    assert other.read_bytes() == content
+    with Vault.open(home) as vault:
+        assert vault.master_key.material == bytes(32)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--key-source", "command"], 2, "--key-command"),
+        (["--key-command", "false"], 1, "failed"),
+        (["--key-file", "/nowhere/at/all.key"], 1, "/nowhere/at/all.key"),
+        (["--key-file", "/proc/version"], 1, "/proc/version"),
+        (["--key-source", "passphrase"], 1, "no terminal"),
+    ],
+)
+def test_rekey_that_fails(
+    ready: Seks, home: Home, add: Callable[..., str], words: list[str], code: int, says: str
+) -> None:
+    """The vault stays under the key that it has."""
+    add("openai", KEY)
+    before = home.master_key.read_bytes()
+
+    assert_refused(ready("vault", "rekey", *words), says, code)
+
+    assert home.master_key.read_bytes() == before
+    assert value(ready) == KEY
+    assert {path.name for path in home.root.iterdir() if "new" in path.name} == set()
+
+
+def test_reencrypt(ready: Seks, home: Home, add: Callable[..., str]) -> None:
+    """All is as before to see, under other keys."""
+    token = add("openai", KEY)
+    before, seal_key = ready("vault", "show", "openai").out, ready("vault", "seal-key").out
+
+    result = ready("vault", "reencrypt")
+
+    assert (result.code, result.out) == (0, "")
+    assert value(ready) == KEY
+    assert ready("vault", "show", "openai").out == before
+    assert ready("token", "show", token, "--json").json["state"] == "live"
+    assert ready("vault", "seal-key").out != seal_key
+    assert acts(ready)[-1] == "vault.reencrypt"
+
+
+def test_destroy_wants_to_be_meant(ready: Seks, add: Callable[..., str]) -> None:
+    """Without a terminal to ask on and without --yes, it is wrong usage."""
+    add("openai", KEY)
+
+    assert_refused(ready("vault", "destroy"), "--yes", code=2)
+
+    assert value(ready) == KEY
+    assert acts(ready)[-1] == "vault.add"
+
+
+def test_destroy(ready: Seks, home: Home, add: Callable[..., str]) -> None:
+    """Everything of everybody; prints the agents' new passwords."""
+    add("openai", KEY)
+    ready("client", "add", "acme")
+    ready("vault", "add", "groq", "--client", "acme", "--stdin", stdin=OTHER_KEY)
+
+    result = ready("vault", "destroy", "--yes")
+
+    assert result.code == 0
+    assert "Destroyed 2 secrets" in result.err
+    assert [line.split()[0] for line in result.out.splitlines()] == ["acme/default", "default"]
+    assert ready("vault", "list", "--json").json == ready("token", "list", "--json").json == []
+    assert [r["client"] for r in records(ready) if r["reason"] == "vault.destroy"] == ["acme", "default"]
+    with Vault.open(home) as vault:
+        for line in result.out.splitlines():
+            assert vault.agents.authenticate(*line.split())
+
+
+def test_destroy_one_client_s(ready: Seks, add: Callable[..., str]) -> None:
+    """Others' stay."""
+    add("openai", KEY)
+    ready("client", "add", "acme")
+    ready("vault", "add", "groq", "--client", "acme", "--stdin", stdin=OTHER_KEY)
+
+    result = ready("vault", "destroy", "--client", "acme", "--yes", "--json")
+
+    assert (result.json["destroyed"], list(result.json["passwords"])) == (1, ["acme/default"])
+    assert value(ready) == KEY
+    assert_refused(ready("vault", "destroy", "--client", "nobody", "--yes"), "nobody")
+
+
+def test_new_key(seks: Seks, tmp_path: Path) -> None:
+    """One line that a key command may print; another one every time; it needs no home."""
+    one, two = seks("vault", "new-key"), seks("vault", "new-key")
+    (tmp_path / "key").write_text(one.out)
+
+    assert (one.code, one.err, one.out.count("\n")) == (0, "", 1)
+    assert one.out != two.out
+    assert seks("init", "--key-command", f"cat {tmp_path / 'key'}").code == 0
+    assert seks("vault", "list").code == 0
+
+
+@pytest.fixture
+def sealed(ready: Seks, tmp_path: Path) -> Path:
+    """A file with a sealed value."""
+    key = ready("vault", "seal-key").last
+    path = tmp_path / "sealed.txt"
+    path.write_text(ready("vault", "seal", key, "--stdin", stdin=KEY).out)
+    return path
+
+
+def test_add_and_rotate_what_was_sealed(ready: Seks, sealed: Path, tmp_path: Path) -> None:
+    """From somebody who has the public key only; the value is in no output."""
+    assert ready("vault", "seal-key", "--json").json == {"seal_key": ready("vault", "seal-key").last}
+    assert KEY not in sealed.read_text()
+
+    added = ready("vault", "add", "openai", "--sealed", str(sealed))
+    assert (added.code, value(ready)) == (0, KEY)
+    sealed.write_text(ready("vault", "seal", ready("vault", "seal-key").last, "--stdin", stdin=OTHER_KEY).out)
+    rotated = ready("vault", "rotate", "openai", "--sealed", str(sealed))
+
+    assert (rotated.code, value(ready)) == (0, OTHER_KEY)
+    for result in (added, rotated):
+        assert KEY not in result.out + result.err
+        assert OTHER_KEY not in result.out + result.err
+    assert acts(ready) == ["init", "vault.add", "vault.rotate"]
+
+
+def test_sealing_needs_no_vault(ready: Seks, sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is done where the secret is."""
+    key = ready("vault", "seal-key").last
+    monkeypatch.setenv("SEKS_HOME", str(tmp_path / "none"))
+
+    assert ready("vault", "seal", key, "--stdin", stdin=KEY).out.startswith("seks-sealed-v1:")
+
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "no sealed value"),
+        (KEY, "no sealed value"),
+        ("seks-sealed-v1:AAAA", "another vault, or damaged"),
+        ("x" * 200_000, "too long"),
+        (None, "No such file"),
+    ],
+)
+def test_what_is_not_sealed_for_this_vault(ready: Seks, tmp_path: Path, content: str | None, says: str) -> None:
+    path = tmp_path / "sealed.txt"
+    if content is not None:
+        path.write_text(content)
+
+    result = ready("vault", "add", "openai", "--sealed", str(path))
+
+    assert_refused(result, says)
+    assert KEY not in result.err
+    assert ready("vault", "list", "--json").json == []
+
+
+def test_sealed_for_another_vault_or_another_time(ready: Seks, sealed: Path) -> None:
+    """After `reencrypt` it has to be sealed again."""
+    ready("vault", "reencrypt")
+
+    assert_refused(ready("vault", "add", "openai", "--sealed", str(sealed)), "seal-key")
+
+
+def test_a_sealed_fake_token(ready: Seks, tmp_path: Path) -> None:
+    """Sealed by SEKS it is refused, sealed by another program it isn't taken."""
+    from seks_addon.secret import Secret
+    from seks_addon.vault.sealed import seal
+
+    key = ready("vault", "seal-key").last
+    assert_refused(ready("vault", "seal", key, "--stdin", stdin=TOKEN), "fake token")
+    (tmp_path / "sealed.txt").write_text(seal(Secret(TOKEN), key))
+
+    result = ready("vault", "add", "openai", "--sealed", str(tmp_path / "sealed.txt"))
+
+    assert_refused(result, "fake token")
+    assert TOKEN not in result.err
+
+
+@pytest.mark.parametrize("key", ["", "x", KEY, "seks-seal-key-v1:AAAA:00000000"])
+def test_seal_to_what_is_no_key(ready: Seks, key: str) -> None:
+    result = ready("vault", "seal", key, "--stdin", stdin=OTHER_KEY)
+
+    assert_refused(result, "public key")
+    assert KEY not in result.err
+    assert OTHER_KEY not in result.err
+
+
+def test_sealed_and_another_place(ready: Seks, sealed: Path) -> None:
+    assert_refused(ready("vault", "add", "openai", "--sealed", str(sealed), "--stdin", stdin=KEY), "one place only", 2)
+
+
+def on_terminal(home: Home, *words: str, answers: list[str], env: dict[str, str] | None = None) -> tuple[int, str]:
+    """Run `seks` on a terminal, and answer each of its questions; gives exit code and what the terminal showed."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command(*words),
+        env={**os.environ, **environment(home), "TERM": "dumb", **(env or {})},
+        stdin=theirs,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown, answered = b"", 0
+    while True:
+        try:
+            shown += os.read(ours, 4096)
+        except OSError:  # the other end is closed
+            break
+        if len(shown) > answered and shown.endswith(b": ") and answers:
+            answered = len(shown)
+            os.write(ours, f"{answers.pop(0)}\n".encode())
+    os.close(ours)
+    return process.wait(30), shown.decode()
+
+
+@pytest.mark.slow
+def test_a_passphrase_is_asked_for_once_a_command(home: Home, seks: Seks) -> None:
+    """A new one twice; then once, by a command that opens the vault more than once; it is never shown."""
+    made = on_terminal(home, "init", "--key-source", "passphrase", answers=[WORDS, WORDS])
+    added = on_terminal(home, "vault", "add", "openai", "--from-env", "REAL", answers=[WORDS], env={"REAL": KEY})
+    wrong = on_terminal(home, "vault", "list", answers=["some other fake words"])
+
+    assert (made[0], made[1].count("New passphrase of the vault"), made[1].count("once more")) == (0, 1, 1), made
+    assert (added[0], added[1].count("Passphrase of the vault")) == (0, 1), added
+    assert wrong[0] == 1
+    assert "passphrase is wrong" in wrong[1]
+    assert "fake words" not in made[1] + added[1] + wrong[1]
+
+
+@pytest.mark.slow
+def test_two_passphrases_that_differ(home: Home, seks: Seks) -> None:
+    code, shown = on_terminal(home, "init", "--key-source", "passphrase", answers=[WORDS, WORDS.upper()])
+
+    assert code == 1
+    assert "not the same" in shown
+    assert not home.root.exists()

@@ -1,0 +1,367 @@
+"""Copies of a vault, and the way back."""
+
+import itertools
+import json
+import os
+import shutil
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seks_addon.errors import DatabaseError, ExistsError, HomeError, SeksError, VaultError
+from seks_addon.home import Home
+from seks_addon.secret import Secret
+from seks_addon.vault import Vault, backup, check, epoch, rotation
+from seks_addon.vault.keysource import KeyFile
+from tests.samples import KEY, OTHER_KEY, binding, files_with, new_home
+from tests.vault.conftest import Tenant, tenant
+
+
+def no_progress(done: int, total: int) -> None:
+    pass
+
+
+def restore(home: Home, source: Path, *, accept_older: bool = False) -> int:
+    return backup.restore(home, source, ask=None, accept_older=accept_older, progress=no_progress)
+
+
+@pytest.fixture
+def copy(vault: Vault, acme: Tenant, tmp_path: Path) -> Path:
+    """A backup of a vault with one tenant."""
+    target = tmp_path / "copy.db"
+    backup.backup(vault, target, no_progress)
+    return target
+
+
+def test_backup(copy: Path, tmp_path: Path, home: Home, acme: Tenant) -> None:
+    """One private file, with nothing beside it and nothing readable in it."""
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert copy.stat().st_nlink == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"copy.db", "home"}
+    assert files_with(tmp_path, [acme.key, acme.text, acme.password]) == []
+    with Vault.open(home, path=copy) as opened:
+        assert opened.secrets.reveal(acme.secret.id, acme.client.id).reveal() == KEY
+        assert check.check(opened, no_progress) == []
+
+
+def test_backup_under_the_worst_umask(vault: Vault, acme: Tenant, tmp_path: Path) -> None:
+    """It is private from the first byte."""
+    old = os.umask(0)
+    try:
+        backup.backup(vault, tmp_path / "copy.db", no_progress)
+    finally:
+        os.umask(old)
+
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("there", ["file", "folder", "link"])
+def test_backup_replaces_nothing(vault: Vault, acme: Tenant, tmp_path: Path, there: str) -> None:
+    """What is in its place stays as it is."""
+    target = tmp_path / "copy.db"
+    if there == "file":
+        target.write_text("mine")
+    elif there == "folder":
+        target.mkdir()
+    else:
+        target.symlink_to(tmp_path / "nowhere")
+
+    with pytest.raises((ExistsError, HomeError)):
+        backup.backup(vault, target, no_progress)
+
+    assert {path.name for path in tmp_path.iterdir()} == {"copy.db", "home"}
+    assert there != "file" or target.read_text() == "mine"
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "home/vault.db", "/proc"])
+def test_backup_to_where_nothing_can_be_written(vault: Vault, acme: Tenant, tmp_path: Path, folder: str) -> None:
+    """It says so. Modes don't stop root, so the folder is none, a file, or the kernel's."""
+    with pytest.raises(HomeError, match="can't write to"):
+        backup.backup(vault, tmp_path / folder / "copy.db", no_progress)
+
+
+def test_backup_that_fails(vault: Vault, acme: Tenant, tmp_path: Path) -> None:
+    """Broken off half way, it leaves nothing behind."""
+
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        backup.backup(vault, tmp_path / "copy.db", interrupt)
+
+    assert {path.name for path in tmp_path.iterdir()} == {"home"}
+
+
+def test_backup_while_others_write(home: Home, vault: Vault, acme: Tenant, tmp_path: Path) -> None:
+    """It is the vault as it was at one moment: what belongs together is there together."""
+    stop = threading.Event()
+
+    def write() -> None:
+        with Vault.open(home) as other:
+            for number in itertools.count():
+                with other.change():
+                    for half in "ab":
+                        other.secrets.add(acme.client, f"{half}{number}", Secret(OTHER_KEY), binding())
+                if stop.is_set():
+                    return
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    for number in range(4):
+        backup.backup(vault, tmp_path / f"copy{number}", no_progress)
+    stop.set()
+    writer.join()
+
+    for number in range(4):
+        with Vault.open(home, path=tmp_path / f"copy{number}", accept_older=True) as opened:
+            names = {secret.name for secret in opened.secrets.list()} - {"api"}
+            assert {name[1:] for name in names if name[0] == "a"} == {name[1:] for name in names if name[0] == "b"}
+            assert check.check(opened, no_progress) == []
+
+
+def test_restore_the_newest(home: Home, vault: Vault, acme: Tenant, copy: Path) -> None:
+    """All is there; the vault has a new epoch, the copy is as it was, nothing is left beside."""
+    before, content = vault.epoch, copy.read_bytes()
+
+    number = restore(home, copy)
+
+    assert number == before + 1 == vault.epoch == epoch.seen(vault)
+    assert copy.read_bytes() == content
+    vault.refresh()
+    assert vault.tokens.get(acme.text) == acme.token
+    assert not [path for path in home.root.iterdir() if path.name.startswith(".")]
+    assert home.vault.stat().st_mode & 0o777 == 0o600
+
+
+def test_restore_an_older_one(home: Home, vault: Vault, acme: Tenant, copy: Path) -> None:
+    """What was revoked since would be good again: refused, unless it is accepted; then nothing older is."""
+    vault.tokens.revoke(acme.token)
+    before = vault.epoch
+
+    with pytest.raises(VaultError, match="older"):
+        restore(home, copy)
+    vault.refresh()
+    assert vault.tokens.get(acme.token.id).state == "revoked"
+
+    number = restore(home, copy, accept_older=True)
+
+    assert number == before + 1
+    vault.refresh()
+    assert vault.tokens.get(acme.token.id).state == "live"
+    with pytest.raises(VaultError, match="older"):
+        restore(home, copy)
+
+
+def test_restore_under_an_open_vault(home: Home, vault: Vault, acme: Tenant, copy: Path) -> None:
+    """A running proxy goes on with what was restored, and what was added since is gone."""
+    rival = tenant(vault, "rival", OTHER_KEY)
+    with Vault.open(home) as proxy:
+        assert proxy.tokens.resolve(rival.text)
+
+        restore(home, copy, accept_older=True)
+
+        proxy.refresh()
+        assert proxy.tokens.resolve(rival.text) is None
+        assert proxy.secrets.reveal(acme.secret.id, acme.client.id).reveal() == KEY
+        proxy.clients.add("next")
+
+
+@pytest.mark.parametrize("how", ["lost", "empty", "garbage", "half", "zeros"])
+def test_restore_a_vault_that_is_no_more(home: Home, vault: Vault, acme: Tenant, copy: Path, how: str) -> None:
+    """This is what a backup is for."""
+    vault.close()
+    whole = home.vault.read_bytes()
+    for suffix in ("-wal", "-shm"):
+        home.vault.with_name(f"vault.db{suffix}").unlink(missing_ok=True)
+    match how:
+        case "lost":
+            home.vault.unlink()
+        case "empty":
+            home.vault.write_bytes(b"")
+        case "garbage":
+            home.vault.write_bytes(b"this is no database, " * 500)
+        case "half":
+            home.vault.write_bytes(whole[: len(whole) // 2])
+        case _:
+            home.vault.write_bytes(bytes(len(whole)))
+
+    restore(home, copy)
+
+    with Vault.open(home) as again:
+        assert again.secrets.reveal(acme.secret.id, acme.client.id).reveal() == KEY
+        assert check.check(again, no_progress) == []
+    assert home.vault.stat().st_mode & 0o777 == 0o600
+
+
+def live(home: Home) -> list[str]:
+    """All that is in the live vault."""
+    with closing(sqlite3.connect(home.vault)) as connection:
+        return list(connection.iterdump())
+
+
+def spoil(copy: Path, how: str) -> None:
+    whole = copy.read_bytes()
+    match how:
+        case "garbage":
+            copy.write_bytes(b"this is no database, " * 500)
+        case "cut short":
+            copy.write_bytes(whole[: len(whole) // 2])
+        case "empty":
+            copy.write_bytes(b"")
+        case "gone":
+            copy.unlink()
+        case "folder":
+            copy.unlink()
+            copy.mkdir()
+        case "another format":
+            change(copy, "UPDATE meta SET value = x'39' WHERE key = 'format'")
+        case "a changed row":
+            change(copy, "UPDATE tokens SET expires = '2100-01-01T00:00:00.000000Z'")
+        case "a damaged value":
+            change(copy, "UPDATE secret_values SET record = x'00'")
+        case "another program's":
+            copy.unlink()
+            change(copy, "CREATE TABLE notes (text TEXT)")
+
+
+def change(path: Path, sql: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(sql)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "garbage",
+        "cut short",
+        "empty",
+        "gone",
+        "folder",
+        "another format",
+        "a changed row",
+        "a damaged value",
+        "another program's",
+    ],
+)
+def test_restore_what_is_no_backup(home: Home, vault: Vault, acme: Tenant, copy: Path, how: str) -> None:
+    """It is checked whole first; the live vault stays as it was."""
+    before = live(home)
+    spoil(copy, how)
+
+    with pytest.raises(SeksError) as caught:
+        restore(home, copy, accept_older=True)
+
+    assert caught.value.hint or how in {"gone", "folder"}
+    assert live(home) == before
+    assert not [path for path in home.root.iterdir() if path.name.startswith(".seks-copy")]
+
+
+@pytest.mark.parametrize("key", ["its own", "the same"])
+def test_restore_another_vault_s(
+    home: Home, vault: Vault, acme: Tenant, tmp_path: Path, template: Home, key: str
+) -> None:
+    """A copy of another vault isn't put in this one's place, even under the same master key."""
+    (tmp_path / "other").mkdir()
+    other_home, target = new_home(tmp_path / "other"), tmp_path / "other.db"
+    with Vault.create(other_home, KeyFile(home.master_key) if key == "the same" else None) as other:
+        tenant(other, "stranger", OTHER_KEY)
+        backup.backup(other, target, no_progress)
+    before = live(home)
+
+    with pytest.raises(VaultError, match="another vault" if key == "the same" else "not this vault's"):
+        restore(home, target)
+
+    assert live(home) == before
+    assert json.loads(home.epoch.read_bytes())["vault"] == vault.id
+
+
+def test_restore_from_before_another_master_key(home: Home, vault: Vault, acme: Tenant, copy: Path) -> None:
+    """It wants the old key: without it nothing changes, with it all is as before."""
+    kept = home.master_key.read_bytes()
+    rotation.rekey(vault, KeyFile(home.master_key, replaces=True))
+    with pytest.raises(VaultError, match="not this vault's"):
+        restore(home, copy, accept_older=True)
+    vault.refresh()
+    home.master_key.write_bytes(kept)
+
+    restore(home, copy, accept_older=True)
+
+    with Vault.open(home) as again:
+        assert again.secrets.reveal(acme.secret.id, acme.client.id).reveal() == KEY
+
+
+class FullDisk:
+    """A connection that can't be copied from."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def backup(self, *_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+
+@pytest.mark.parametrize("step", ["check", "copy", "remember"])
+def test_restore_that_fails_half_way(
+    home: Home, vault: Vault, acme: Tenant, copy: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it is done, the live vault is as it was; after, it is whole."""
+    vault.tokens.revoke(acme.token)
+    before = live(home)
+
+    def fail(*_: object) -> None:
+        raise DatabaseError("half way")
+
+    with monkeypatch.context() as patch:
+        if step == "copy":
+            patch.setattr(Vault, "connection", property(lambda self: FullDisk(self._db.conn)))
+        else:
+            patch.setattr(*((backup, "check") if step == "check" else (epoch, "remember")), fail)
+        with pytest.raises(DatabaseError, match="disk I/O" if step == "copy" else "half way"):
+            restore(home, copy, accept_older=True)
+
+    with Vault.open(home) as again:
+        assert again.tokens.get(acme.token.id).state == ("live" if step == "remember" else "revoked")
+        assert check.check(again, no_progress) == []
+    assert step == "remember" or live(home) == before
+    assert not [path for path in home.root.iterdir() if path.name.startswith(".seks-copy")]
+
+
+def test_restore_the_vault_over_itself(home: Home, vault: Vault, acme: Tenant) -> None:
+    """It is its own newest copy, once its log is in it."""
+    vault.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    restore(home, home.vault)
+
+    vault.refresh()
+    assert vault.tokens.get(acme.text) == acme.token
+
+
+def test_restore_elsewhere(home: Home, vault: Vault, acme: Tenant, copy: Path, tmp_path: Path) -> None:
+    """On another machine: the copy, the key, and an empty home."""
+    (tmp_path / "moved").mkdir()
+    moved = new_home(tmp_path / "moved")
+    shutil.copy(home.master_key, moved.master_key)
+
+    restore(moved, copy)
+
+    with Vault.open(moved) as again:
+        assert again.secrets.reveal(acme.secret.id, acme.client.id).reveal() == KEY
+
+
+def test_restore_of_a_locked_vault_waits_for_nobody_s_read(home: Home, vault: Vault, acme: Tenant, copy: Path) -> None:
+    """Readers are in nobody's way."""
+    with closing(sqlite3.connect(home.vault, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM meta").fetchall()
+
+        restore(home, copy)
+
+    vault.refresh()
+    assert vault.tokens.get(acme.text) == acme.token
