@@ -33,8 +33,8 @@ from seks_addon.addon.upstream import failing_tls
 from seks_addon.audit import Outcome
 from seks_addon.authorize import decide
 from seks_addon.destination import authority
-from seks_addon.destination.host import Origin, is_address, is_loopback, parse_origin
-from seks_addon.errors import InputError, SeksError
+from seks_addon.destination.host import Origin, is_address, is_loopback
+from seks_addon.errors import SeksError
 from seks_addon.refusal import Refused
 from seks_addon.strict import Head
 from seks_addon.timing import now
@@ -180,6 +180,7 @@ class SeksAddon:
         session = self.session(flow.client_conn)
         exchange = self._begin(flow)
         exchange.scheme = "https"
+        self.service().vault.refresh()
         if session.tunnel is not None:
             raise Refused("request_malformed", "A tunnel holds no other tunnel.")
         exchange.origin = origin = authority.connect_origin(flow.request.data.authority.decode("latin-1"))
@@ -246,6 +247,7 @@ class SeksAddon:
         assert exchange.head is not None
         session = exchange.session
         strict.check_framing(exchange.head)
+        self.service().vault.refresh()
         if exchange.head.method == "TRACE":
             raise Refused("request_malformed", "TRACE is not passed on.")
         if session.tunnel is not None:
@@ -297,11 +299,7 @@ class SeksAddon:
         session.agent = self._identify(exchange.head)
         if claim.scheme != "http":
             raise Refused("cleartext_refused", "An https:// address is asked for without a tunnel.")
-        authority.refuse_token(claim.authority)
-        try:
-            exchange.origin = origin = parse_origin(claim.authority, default_port=80)
-        except InputError:
-            raise Refused("request_malformed", "The request target names no host.") from None
+        exchange.origin = origin = authority.plain_origin(claim.authority)
         self._check_authority(exchange, claim.authority, claim.scheme)
         self.service().check_egress(origin)
         session.approved.add(origin)

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import time
+import urllib.parse
 import uuid
 import weakref
 from collections.abc import Callable, Sequence
@@ -249,7 +250,9 @@ class Exchange:
 
 def _printable(text: str, limit: int) -> str:
     """What of a request may go into a record: no token, no control character, a bounded length."""
-    clean = redact(text)[:limit]
+    decoded = urllib.parse.unquote(text, "latin-1")
+    # A percent-encoded token is one too.
+    clean = redact(text if redact(decoded) == decoded else decoded)[:limit]
     return "".join(c if c.isascii() and c.isprintable() else "�" for c in clean)
 
 

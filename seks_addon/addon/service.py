@@ -10,6 +10,7 @@ from seks_addon.destination.host import Origin
 from seks_addon.secret import Secret
 from seks_addon.settings import Intercept, Settings
 from seks_addon.vault import Grant, Vault
+from seks_addon.vault.envelope import Key
 
 logger = logging.getLogger("seks.proxy")
 
@@ -20,12 +21,15 @@ VAULT_TIMEOUT = 0.2
 class Service:
     """Opened once a worker; every method reads the vault anew, so that a change holds from the next request."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Open everything; raises `SeksError` and then leaves nothing open."""
+    def __init__(self, settings: Settings, key: Key | None = None) -> None:
+        """Open everything; raises `SeksError` and then leaves nothing open.
+
+        `key` is the vault's master key where it is known already; else its source must give it unattended.
+        """
         settings.home.check()
         self.settings = settings
         self.upstream = Upstream(settings)
-        self.vault = Vault.open(settings.home, timeout=VAULT_TIMEOUT)
+        self.vault = Vault.open(settings.home, key=key, timeout=VAULT_TIMEOUT)
         try:
             with AuditLog(settings.home.audit) as log:
                 interrupted = log.interrupt(dead_runs(settings.home.run, log.pending_runs()))

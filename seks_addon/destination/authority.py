@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from seks_addon.destination.host import Origin, canonical_host, is_address, parse_origin
+from seks_addon.destination.host import OddAddressError, Origin, canonical_host, is_address, parse_origin
 from seks_addon.errors import InputError
 from seks_addon.refusal import Refused
 from seks_addon.tokens import find_lookalikes
@@ -12,14 +12,25 @@ DEFAULT_PORTS = {"https": 443, "http": 80}
 
 def connect_origin(target: str) -> Origin:
     """Read the target of a CONNECT (RFC 9110 section 9.3.6: host and port); raises `Refused`."""
-    refuse_token(target)
+    return _origin(target, default_port=None)
+
+
+def plain_origin(authority: str) -> Origin:
+    """Read the authority of an `http://` request; raises `Refused`."""
+    return _origin(authority, default_port=DEFAULT_PORTS["http"])
+
+
+def _origin(text: str, default_port: int | None) -> Origin:
+    _refuse_token(text)
     try:
-        return parse_origin(target, default_port=None)
+        return parse_origin(text, default_port)
+    except OddAddressError:
+        raise Refused("address_blocked", "The request names an address in an unusual spelling.") from None
     except InputError:
-        raise Refused("request_malformed", "The CONNECT target is not HOST:PORT in canonical form.") from None
+        raise Refused("request_malformed", "The request target is not HOST or HOST:PORT in canonical form.") from None
 
 
-def refuse_token(target: str) -> None:
+def _refuse_token(target: str) -> None:
     """Raise `Refused` where a token stands in a host name: it would get into records and messages."""
     if find_lookalikes(target):
         raise Refused("token_misplaced", "A token stands in the name of the host.")

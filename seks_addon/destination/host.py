@@ -16,6 +16,10 @@ _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMERIC = re.compile(r"0x[0-9a-f]*|[0-9]+")
 
 
+class OddAddressError(InputError):
+    """An address in a spelling that only some resolvers read: `127.1`, `0x7f000001`, `017700000001`."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Origin:
     """A canonical host name or address, and a port."""
@@ -54,7 +58,7 @@ def _address(text: str, version: int) -> str:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        raise InputError("that is no host name, and no address in its usual form") from None
+        raise OddAddressError("that is no host name, and no address in its usual form") from None
     if address.version != version or "%" in text:
         raise InputError("that is no address in its usual form")
     return str(address)

@@ -17,6 +17,9 @@ from seks_addon.errors import ProxyError, SeksError
 from seks_addon.proxy import listen
 from seks_addon.proxy.worker import GRACE, run_worker
 from seks_addon.settings import Settings
+from seks_addon.vault import Vault
+from seks_addon.vault.envelope import Key
+from seks_addon.vault.keysource import Ask
 
 logger = logging.getLogger("seks.proxy")
 
@@ -34,8 +37,14 @@ def serve(
     workers: int = 1,
     ready_file: Path | None = None,
     say: Callable[[str], None] = print,
+    ask: Ask | None = None,
 ) -> None:
-    """Run the proxy in the foreground until SIGINT or SIGTERM; raises `SeksError` where it can't start."""
+    """Run the proxy in the foreground until SIGINT or SIGTERM; raises `SeksError` where it can't start.
+
+    The vault is unlocked here, once, with `ask` for a passphrase: workers can't ask anybody.
+    """
+    with Vault.open(settings.home, ask=ask) as vault:
+        key = vault.master_key
     listener = listen.bind(host, port)
     files = [settings.home.run / "proxy.json", *([ready_file] if ready_file else [])]
     content = listen.announcement(
@@ -49,9 +58,9 @@ def serve(
 
     try:
         if workers == 1:
-            run_worker(settings, listener, ready)
+            run_worker(settings, listener, key, ready)
         else:
-            _Supervisor(settings, listener, workers).run(ready)
+            _Supervisor(settings, listener, key, workers).run(ready)
     finally:
         listen.withdraw(files)
         listener.close()
@@ -60,9 +69,10 @@ def serve(
 class _Supervisor:
     """The parent: it serves nobody, and keeps as many workers as were asked for."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, workers: int) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket, key: Key, workers: int) -> None:
         self._settings = settings
         self._listener = listener
+        self._key = key
         self._wanted = workers
         self._started: dict[int, float] = {}
         self._stopping = False
@@ -97,7 +107,7 @@ class _Supervisor:
             os.close(self._held)
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
-            run_worker(self._settings, self._listener, lambda: _tell(writable), lifeline=self._lifeline)
+            run_worker(self._settings, self._listener, self._key, lambda: _tell(writable), lifeline=self._lifeline)
             code = 0
         except SeksError as error:
             logger.error("a worker can't start: %s", error.message)

@@ -18,6 +18,7 @@ from seks_addon.addon.addon import SeksAddon
 from seks_addon.addon.service import Service
 from seks_addon.proxy.listen import BACKLOG
 from seks_addon.settings import Settings
+from seks_addon.vault.envelope import Key
 
 logger = logging.getLogger("seks.proxy")
 
@@ -26,14 +27,16 @@ GRACE: Final = 10.0
 
 
 def run_worker(
-    settings: Settings, listener: socket.socket, ready: Callable[[], None], *, lifeline: int | None = None
+    settings: Settings, listener: socket.socket, key: Key, ready: Callable[[], None], *, lifeline: int | None = None
 ) -> None:
     """Serve until SIGINT, SIGTERM or, with `lifeline`, until the other end of that pipe is gone."""
     with asyncio.Runner() as runner:
-        runner.run(_serve(settings, listener, ready, lifeline))
+        runner.run(_serve(settings, listener, key, ready, lifeline))
 
 
-async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[], None], lifeline: int | None) -> None:
+async def _serve(
+    settings: Settings, listener: socket.socket, key: Key, ready: Callable[[], None], lifeline: int | None
+) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_report)
     stop = asyncio.Event()
@@ -44,7 +47,7 @@ async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[]
 
     master = Master(options.Options())
     # SEKS listens itself: the socket is shared by the workers, and its port is known before they start.
-    proxyserver, addon = Proxyserver(), SeksAddon(Service(settings))
+    proxyserver, addon = Proxyserver(), SeksAddon(Service(settings, key))
     master.addons.add(proxyserver, addon)
     master.options.update(server=False)
     with asyncio_utils.set_eager_task_factory():

@@ -29,7 +29,7 @@ def test_connect(target: str, origin: Origin) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["", "api.example.com", "api.example.com:", ":443", "user@api.example.com:443", "api.example.com:443/", "127.1:80"],
+    ["", "api.example.com", "api.example.com:", ":443", "user@api.example.com:443", "api.example.com:443/"],
 )
 def test_connect_to_nothing(target: str) -> None:
     """Without a port, or with more than host and port, it is none; the refusal doesn't quote it."""
@@ -38,6 +38,15 @@ def test_connect_to_nothing(target: str) -> None:
 
     assert caught.value.code == "request_malformed"
     assert "example" not in caught.value.message
+
+
+@pytest.mark.parametrize("target", ["127.1:80", "2130706433:443", "0x7f.1:443", "017700000001:443", "1.2.3:443"])
+def test_connect_to_an_odd_address(target: str) -> None:
+    """An address in a spelling that only some resolvers read is refused as an address."""
+    with pytest.raises(Refused) as caught:
+        connect_origin(target)
+
+    assert caught.value.code == "address_blocked"
 
 
 @pytest.mark.parametrize("name", ["api.example.com", "API.Example.COM", "api.example.com."])

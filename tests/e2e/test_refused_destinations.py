@@ -31,7 +31,7 @@ BLOCKED = [
     "[fd00:ec2::254]",
     "[fe80::1]",
 ]
-ODD = ["2130706433", "0x7f000001", "0x7f.1", "017700000001", "0177.0.0.1", "127.1", "127.0.1", "127.0.0.01", "[::1%lo]"]
+ODD = ["2130706433", "0x7f000001", "0x7f.1", "017700000001", "0177.0.0.1", "127.1", "127.0.1", "127.0.0.01"]
 
 
 @pytest.mark.parametrize("address", BLOCKED)
@@ -47,11 +47,11 @@ def test_address(bench: Bench, address: str) -> None:
 
 @pytest.mark.parametrize("address", ODD)
 def test_odd_address(bench: Bench, address: str) -> None:
-    """A spelling of an address that only some resolvers read is no host name."""
+    """A spelling of an address that only some resolvers read isn't tried."""
     with bench.proxy.wire() as wire:
         answer = wire.connect(f"{address}:443")
 
-        bench.refused(answer, "request_malformed")
+        bench.refused(answer, "address_blocked")
     bench.untouched()
     bench.serves()
 

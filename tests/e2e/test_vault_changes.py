@@ -1,0 +1,125 @@
+"""What is done to the vault while a proxy serves from it."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from seks_addon.errors import MasterKeyError
+from seks_addon.secret import Secret
+from seks_addon.vault import Vault
+from seks_addon.vault.backup import backup, restore
+from seks_addon.vault.keysource import KeyFile, Passphrase
+from seks_addon.vault.rotation import reencrypt, rekey
+from tests.e2e.conftest import bound_site
+from tests.support.bench import HOST
+from tests.support.proxy import Proxy
+from tests.support.raw import bearer
+from tests.support.site import Site
+from tests.support.upstream import Upstream
+
+PASSPHRASE = "four obviously fake words"
+
+
+def silent(_done: int, _total: int) -> None:
+    """No progress is shown."""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return bound_site(tmp_path / "home")
+
+
+@pytest.fixture
+def proxy(site: Site, reach: list[str]) -> Iterator[Proxy]:
+    """Two workers on the site."""
+    with Proxy(site, *reach, "--workers", "2") as running:
+        yield running
+
+
+def codes(proxy: Proxy, token: str) -> set[str | None]:
+    """Why requests are refused, if they are, over connections enough to meet both workers."""
+    return {code(proxy, token) for _ in range(8)}
+
+
+def code(proxy: Proxy, token: str) -> str | None:
+    with proxy.wire() as wire:
+        tunnel = wire.connect(f"{HOST}:443")
+        if tunnel.status != 200:
+            return tunnel.code
+        wire.start_tls(proxy.site.home.ca_cert, HOST)
+        return wire.request("GET", "/v1/models", bearer(token), host=HOST).code
+
+
+def test_rekey(site: Site, proxy: Proxy, hosts: Upstream) -> None:
+    """A new master key in the same place is taken up by the next request."""
+    token = site.token("openai")
+    assert codes(proxy, token) == {None}
+    with site.vault() as vault:
+        rekey(vault, KeyFile(site.home.master_key, replaces=True))
+
+    assert codes(proxy, token) == {None}
+
+
+def test_reencrypt(site: Site, proxy: Proxy, hosts: Upstream) -> None:
+    """New data keys, lookups and rows are taken up by the next request."""
+    token = site.token("openai")
+    assert codes(proxy, token) == {None}
+    with site.vault() as vault:
+        reencrypt(vault, silent)
+
+    assert codes(proxy, token) == {None}
+
+
+def test_rekey_to_a_passphrase(site: Site, proxy: Proxy) -> None:
+    """A proxy that would have to ask for the new key refuses, and says that the vault is locked."""
+    token = site.token("openai")
+    with site.vault() as vault:
+        rekey(vault, Passphrase.new(lambda _new: Secret(PASSPHRASE)))
+
+    assert codes(proxy, token) == {"vault_locked"}
+
+
+def test_restore(site: Site, proxy: Proxy, tmp_path: Path) -> None:
+    """A vault that is put back, knowing that it is older, serves from the next request on."""
+    token = site.token("openai")
+    with site.vault() as vault:
+        backup(vault, tmp_path / "copy", silent)
+    site.revoke(token)
+    assert codes(proxy, token) == {"token_revoked"}
+
+    restore(site.home, tmp_path / "copy", ask=None, accept_older=True, progress=silent)
+
+    assert codes(proxy, token) == {None}
+
+
+def test_an_older_vault_put_back_by_hand(site: Site, proxy: Proxy, tmp_path: Path) -> None:
+    """It isn't served from: what was revoked since would be valid again."""
+    token = site.token("openai")
+    with site.vault() as vault:
+        backup(vault, tmp_path / "copy", silent)
+    site.revoke(token)
+
+    with site.vault() as vault, contextlib.closing(sqlite3.connect(tmp_path / "copy")) as older:
+        older.backup(vault.connection)
+
+    assert codes(proxy, token) == {"vault_locked"}
+
+
+def test_unlocked_by_a_file(site: Site, reach: list[str], tmp_path: Path, hosts: Upstream) -> None:
+    """A vault with a passphrase is unlocked unattended, once for all workers."""
+    token = site.token("openai")
+    with site.vault() as vault:
+        rekey(vault, Passphrase.new(lambda _new: Secret(PASSPHRASE)))
+    secret = tmp_path / "passphrase"
+    secret.touch(0o600)
+    secret.write_text(f"{PASSPHRASE}\n")
+    environment = {"SEKS_PASSPHRASE_FILE": str(secret)}
+
+    with Proxy(site, *reach, "--workers", "2", env=environment) as proxy:
+        assert codes(proxy, token) == {None}
+
+    with pytest.raises(MasterKeyError, match="passphrase"):
+        Vault.open(site.home)
