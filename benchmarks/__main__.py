@@ -1,105 +1,23 @@
-"""Measure the way of a request: latency of small ones, throughput of large ones, memory.
-
-Every figure is a median over one run on this machine; the ratios are what travels. The client is curl, the
-upstream a loopback server in a thread of this process, so that large bodies measure both.
-"""
-
-import shutil
-import statistics
-import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+"""`python -m benchmarks [proxy|vault]`: measure one of them, or all."""
 
 import click
-import psutil
-from tabulate import tabulate
 
-from tests.support.proxy import Proxy
-from tests.support.site import Site
-from tests.support.upstream import Upstream
-
-HOST, TUNNELLED = "api.openai.com", "api.tunnelled.example"
+from benchmarks.proxy import proxy
+from benchmarks.vault import vault
 
 
-class Bench:
-    """A proxy, an upstream, and curl with four ways between them."""
-
-    def __init__(self, folder: Path, upstream: Upstream, proxy: Proxy, token: str) -> None:
-        ca, own_ca = str(upstream.write_ca(folder / "upstream.pem")), str(proxy.site.home.ca_cert)
-        through = ["--proxy", f"http://127.0.0.1:{proxy.port}"]
-        self._proxy = proxy
-        self.ways = {
-            "direct": (HOST, ["--cacert", ca, *upstream.connect_to()]),
-            "tunnelled, unseen": (TUNNELLED, ["--cacert", ca, *through]),
-            "intercepted, no token": (HOST, ["--cacert", own_ca, *through]),
-            "token swapped": (HOST, ["--cacert", own_ca, *through, "-H", f"Authorization: Bearer {token}"]),
-        }
-
-    def times(self, way: str, path: str) -> list[float]:
-        """Seconds that each request took; `path` may hold curl's `[1-100]`, sent over one connection."""
-        host, options = self.ways[way]
-        command = ["curl", "-sS", "--fail", "-o", "/dev/null", "-w", "%{time_total}\n", *options]
-        output = subprocess.run([*command, f"https://{host}{path}"], check=True, capture_output=True, text=True)
-        # The first one pays for the connection.
-        times = [float(line) for line in output.stdout.split()]
-        return times[1:] or times
-
-    def memory(self) -> int:
-        """The proxy's resident memory in bytes."""
-        assert self._proxy.pid is not None
-        return int(psutil.Process(self._proxy.pid).memory_info().rss)
+@click.group(invoke_without_command=True)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Measure all, or what is named."""
+    if context.invoked_subcommand is None:
+        for command in main.commands.values():
+            click.echo(f"\n{command.name}\n")
+            context.invoke(command)
 
 
-@contextmanager
-def bench() -> Iterator[Bench]:
-    """Start all that is needed."""
-    with tempfile.TemporaryDirectory() as name, Upstream(HOST, TUNNELLED) as upstream:
-        folder = Path(name)
-        site = Site(folder / "home")
-        site.secret("openai")
-        token = site.token("openai")
-        options = [*upstream.connect_to(), "--upstream-ca", str(upstream.write_ca(folder / "ca.pem"))]
-        with Proxy(site, *options, "--tunnel", TUNNELLED, "--log-level", "warning") as proxy:
-            yield Bench(folder, upstream, proxy, token)
-
-
-@click.command()
-@click.option("--requests", default=500, show_default=True, help="Small requests a way.")
-@click.option("--mebibytes", default=1024, show_default=True, help="Size of a large download.")
-@click.option("--rounds", default=3, show_default=True, help="How often the ways take turns.")
-def main(requests: int, mebibytes: int, rounds: int) -> None:
-    """Measure and print."""
-    if not shutil.which("curl"):
-        raise click.ClickException("curl is needed")
-    with bench() as b:
-        small: dict[str, list[float]] = {way: [] for way in b.ways}
-        large: dict[str, list[float]] = {way: [] for way in b.ways}
-        before = b.memory()
-        for _ in range(rounds):
-            # In turn: the machine's speed drifts.
-            for way in b.ways:
-                small[way] += b.times(way, f"/v1/models?[1-{requests}]")
-                large[way] += b.times(way, f"/bytes/{mebibytes << 20}")
-        growth = b.memory() - before
-    rows = []
-    for way, times in small.items():
-        latency, seconds = statistics.median(times), statistics.median(large[way])
-        rate = (mebibytes << 20) / seconds / 1e6
-        rows.append(
-            [
-                way,
-                latency * 1e3,
-                latency / statistics.median(small["direct"]),
-                rate,
-                statistics.median(large["tunnelled, unseen"]) / seconds,
-            ]
-        )
-    headers = ["way", "small request, ms", "x direct", "download, MB/s", "x tunnelled"]
-    click.echo(tabulate(rows, headers, floatfmt=".2f"))
-    click.echo(f"\nThe proxy's memory grew by {growth / 2**20:.1f} MiB over all of it.")
-
+main.add_command(proxy)
+main.add_command(vault)
 
 if __name__ == "__main__":
     main()
