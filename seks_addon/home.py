@@ -4,6 +4,7 @@ import contextlib
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,10 @@ from seks_addon.errors import HomeError
 PRIVATE_FILE = 0o600
 PRIVATE_DIR = 0o700
 PUBLIC_FILE = 0o644
+
+#: How files begin that are on their way to another name, and the age in seconds at which nobody works on one.
+TEMPORARY = ".seks-tmp-"
+_ABANDONED = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +94,16 @@ class Home:
         except OSError as error:
             raise HomeError(f"can't make the home {self.root}: {error.strerror}") from None
 
+    def sweep(self) -> None:
+        """Remove what processes that were killed left half written: it may hold a key."""
+        for folder in (self.root, self.ca.parent, self.run):
+            for path in folder.glob(f"{TEMPORARY}*"):
+                with contextlib.suppress(OSError):
+                    if path.stat().st_mtime < time.time() - _ABANDONED:
+                        path.unlink()
+
     def check(self) -> None:
-        """Raise `HomeError` unless the home is initialised and closed to other users."""
+        """Raise `HomeError` unless the home is initialised and closed to other users; sweeps it."""
         if not self.root.is_dir():
             raise HomeError(f"there is no home at {self.root}", hint="make one with `seks init`")
         if not os.access(self.root, os.R_OK | os.X_OK):
@@ -101,6 +114,7 @@ class Home:
         for path in (self.vault, self.audit, self.ca):
             if path.exists():
                 require_private(path)
+        self.sweep()
 
 
 def require_private(path: Path) -> None:
@@ -132,7 +146,7 @@ def move_over(source: Path, target: Path) -> None:
     try:
         with contextlib.suppress(FileNotFoundError):
             source.replace(target)
-        _sync_directory(target.parent)
+        sync(target.parent)
     except OSError as error:
         raise HomeError(f"can't write {target}: {error.strerror}") from None
 
@@ -141,7 +155,7 @@ def _write(path: Path, data: bytes, mode: int, *, replace: bool) -> None:
     temporary: str | None = None
     try:
         # mkstemp opens with O_EXCL and 0600.
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
@@ -152,7 +166,7 @@ def _write(path: Path, data: bytes, mode: int, *, replace: bool) -> None:
             temporary = None
         else:
             os.link(temporary, path)
-        _sync_directory(path.parent)
+        sync(path.parent)
     except FileExistsError:
         raise HomeError(f"{path} exists already") from None
     except OSError as error:
@@ -162,7 +176,8 @@ def _write(path: Path, data: bytes, mode: int, *, replace: bool) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
-def _sync_directory(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Put a file on disk, or which files a directory has."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

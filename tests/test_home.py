@@ -10,7 +10,7 @@ import pytest
 
 from seks_addon import home as home_module
 from seks_addon.errors import HomeError
-from seks_addon.home import Home, require_private, write_new, write_over
+from seks_addon.home import TEMPORARY, Home, require_private, write_new, write_over
 
 
 @pytest.fixture(autouse=True)
@@ -238,3 +238,18 @@ def test_write_into_nothing(tmp_path: Path, write: type) -> None:
     """A missing folder is an error of ours."""
     with pytest.raises(HomeError, match="can't write"):
         write(tmp_path / "none" / "file", b"")
+
+
+def test_what_a_killed_process_left(tmp_path: Path) -> None:
+    """Half a file, with a key in it perhaps, doesn't stay; what somebody may still work on does."""
+    home = Home(tmp_path / "home")
+    home.create()
+    old, new = home.root / f"{TEMPORARY}old", home.ca.parent / f"{TEMPORARY}new"
+    for path in (old, new):
+        path.touch(0o600)
+    os.utime(old, (0, 0))
+
+    home.sweep()
+
+    assert not old.exists()
+    assert new.exists()

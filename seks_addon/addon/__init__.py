@@ -3,9 +3,11 @@
 addon       the hooks, each a few lines that ask one of the others
 options     what mitmproxy is told, and what it may not be told
 guard       every hook fails closed
+shut        how each kind of hook does
 session     who is at the other end of a client connection
 upstream    the gate before every connection to a host; TLS in both directions
 layers      HTTP as mitmproxy speaks it, less the error pages, plus the moment of injection
+http1       the part of that which faces the agent
 exchange    one request and its answer: injection, scrubbing, the audit records it owes
 sockets     closing for good
 quiet       what of mitmproxy's own log is kept

@@ -13,23 +13,21 @@ from mitmproxy.proxy.layers.http import HTTPMode
 from mitmproxy.proxy.layers.tls import ServerTLSLayer
 
 from seks_addon import strict
-from seks_addon.addon import options
+from seks_addon.addon import options, shut
 from seks_addon.addon.exchange import Exchange, exchange_of
 from seks_addon.addon.guard import fails_closed
+from seks_addon.addon.http1 import Malformed
 from seks_addon.addon.layers import (
     CloseLayer,
-    Malformed,
     SeksClientTlsLayer,
     SeksHttpLayer,
     claim_of,
     remember_address,
 )
 from seks_addon.addon.quiet import quiet_mitmproxy
-from seks_addon.addon.respond import refusal_response
 from seks_addon.addon.service import Service
 from seks_addon.addon.session import Session, identify, require_enabled
 from seks_addon.addon.sockets import close_for_good
-from seks_addon.addon.upstream import failing_tls
 from seks_addon.audit import Outcome
 from seks_addon.authorize import decide
 from seks_addon.destination import authority
@@ -40,41 +38,6 @@ from seks_addon.strict import Head
 from seks_addon.timing import now
 
 logger = logging.getLogger("seks.proxy")
-
-
-def _shut_flow(addon: "SeksAddon", flow: http.HTTPFlow, refused: Refused) -> None:
-    """Refuse the request, or what is left of it; the stream answers."""
-    exchange = exchange_of(flow) or Exchange.begin(flow, addon.session(flow.client_conn))
-    exchange.refuse(refused)
-
-
-def _shut_connect(addon: "SeksAddon", flow: http.HTTPFlow, refused: Refused) -> None:
-    exchange = exchange_of(flow) or Exchange.begin(flow, addon.session(flow.client_conn))
-    exchange.refuse(refused)
-    flow.response = refusal_response(refused, exchange.request_id)
-    addon.finish(exchange, status=refused.status)
-
-
-def _shut_server(addon: "SeksAddon", data: server_hooks.ServerConnectionHookData, refused: Refused) -> None:
-    addon.session(data.client).failure = refused
-    data.server.error = refused.code
-
-
-def _shut_tls(addon: "SeksAddon", data: tls.TlsData, refused: Refused) -> None:
-    data.ssl_conn = failing_tls() if isinstance(data.conn, connection.Client) else None
-    addon.session(data.context.client).failure = refused
-
-
-def _shut_layer(_: "SeksAddon", nextlayer: layer.NextLayer, refused: Refused) -> None:
-    nextlayer.layer = CloseLayer(nextlayer.context)
-
-
-def _shut_client(_: "SeksAddon", client: connection.Client, refused: Refused) -> None:
-    client.error = refused.code
-
-
-def _shut_nothing(_: "SeksAddon", data: Any, refused: Refused) -> None:
-    """For hooks behind which there is nothing left to stop."""
 
 
 class SeksAddon:
@@ -148,16 +111,16 @@ class SeksAddon:
             session = self._sessions[client] = Session(client.peername[0])
         return session
 
-    @fails_closed(_shut_client)
+    @fails_closed(shut.client)
     def client_connected(self, client: connection.Client) -> None:
         self.session(client)
         close_for_good(ctx.master.addons.get("proxyserver").connections[client.id])
 
-    @fails_closed(_shut_nothing)
+    @fails_closed(shut.nothing)
     def client_disconnected(self, client: connection.Client) -> None:
         self._end(self.session(client))
 
-    @fails_closed(_shut_layer)
+    @fails_closed(shut.protocol)
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         context, data = nextlayer.context, nextlayer.data_client()
         if len(data) < 3:
@@ -175,7 +138,7 @@ class SeksAddon:
         else:
             nextlayer.layer = SeksHttpLayer(context, HTTPMode.transparent)
 
-    @fails_closed(_shut_connect)
+    @fails_closed(shut.tunnel)
     async def http_connect(self, flow: http.HTTPFlow) -> None:
         session = self.session(flow.client_conn)
         exchange = self._begin(flow)
@@ -197,11 +160,11 @@ class SeksAddon:
         logger.debug("tunnel to %s for %s%s", origin, session.agent.user, ", unseen" if raw else "")
         self.finish(exchange, status=200)
 
-    @fails_closed(_shut_tls)
+    @fails_closed(shut.handshake)
     def tls_start_client(self, data: tls.TlsData) -> None:
         self.service().upstream.start_tls_to_agent(data)
 
-    @fails_closed(_shut_nothing)
+    @fails_closed(shut.nothing)
     def tls_failed_client(self, data: tls.TlsData) -> None:
         session = self.session(data.context.client)
         logger.warning(
@@ -212,7 +175,7 @@ class SeksAddon:
 
     # Connections to hosts.
 
-    @fails_closed(_shut_server)
+    @fails_closed(shut.server)
     async def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
         address = data.server.address
         session = self.session(data.client)
@@ -222,16 +185,16 @@ class SeksAddon:
         self.service().check_egress(origin)
         await self.service().upstream.pin(data.server, origin, session.agent.id if session.agent else "")
 
-    @fails_closed(_shut_tls)
+    @fails_closed(shut.handshake)
     def tls_start_server(self, data: tls.TlsData) -> None:
         self.service().upstream.start_tls_to_host(data)
 
-    @fails_closed(_shut_tls)
+    @fails_closed(shut.handshake)
     def tls_established_server(self, data: tls.TlsData) -> None:
         if isinstance(data.conn, connection.Server):
             self.service().upstream.tls_established(data.conn)
 
-    @fails_closed(_shut_nothing)
+    @fails_closed(shut.nothing)
     def tls_failed_server(self, data: tls.TlsData) -> None:
         session = self.session(data.context.client)
         if session.failure is None and self.service().upstream.failed_verification(data):
@@ -241,7 +204,7 @@ class SeksAddon:
 
     # Requests.
 
-    @fails_closed(_shut_flow)
+    @fails_closed(shut.request)
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
         exchange = self._begin(flow)
         assert exchange.head is not None
@@ -312,7 +275,7 @@ class SeksAddon:
             exchange.origin, exchange.scheme, exchange.head.values("host"), target, target_scheme or None
         )
 
-    @fails_closed(_shut_flow)
+    @fails_closed(shut.request)
     def seks_inject(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is None:
@@ -324,7 +287,7 @@ class SeksAddon:
             raise Refused("upstream_untrusted")
         exchange.inject(flow.request, self.service().reveal)
 
-    @fails_closed(_shut_nothing)
+    @fails_closed(shut.nothing)
     def seks_malformed(self, data: Malformed) -> None:
         exchange = Exchange(self.session(data.context.client), request_id=data.request_id)
         exchange.origin = exchange.session.tunnel
@@ -333,7 +296,7 @@ class SeksAddon:
 
     # Answers.
 
-    @fails_closed(_shut_flow)
+    @fails_closed(shut.request)
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is None or flow.response is None:
@@ -341,12 +304,12 @@ class SeksAddon:
         exchange.restore(flow.request)
         exchange.prepare_response(flow.request, flow.response)
 
-    @fails_closed(_shut_nothing)
+    @fails_closed(shut.nothing)
     def response(self, flow: http.HTTPFlow) -> None:
         if exchange := exchange_of(flow):
             self.finish(exchange, status=flow.response.status_code if flow.response else None)
 
-    @fails_closed(_shut_nothing)
+    @fails_closed(shut.nothing)
     def error(self, flow: http.HTTPFlow) -> None:
         if flow.error and flow.error.msg != flow.error.KILLED_MESSAGE:
             # It may quote what came over the wire, and add-ons behind this one print it.
@@ -355,7 +318,7 @@ class SeksAddon:
             exchange.restore(flow.request)
             self.finish(exchange, status=None, failed=True)
 
-    @fails_closed(_shut_nothing)
+    @fails_closed(shut.nothing)
     def websocket_message(self, flow: http.HTTPFlow) -> None:
         # mitmproxy keeps all of them; the one that is passed on now is the last.
         if flow.websocket is not None:
@@ -370,7 +333,7 @@ class SeksAddon:
             return
         refused = exchange.refusal
         outcome = Outcome.FAILED if failed or (refused and exchange.has_intents) else Outcome.ALLOWED
-        _log(exchange, status, failed)
+        exchange.log(status, failed=failed)
         try:
             exchange.finish(self.service().audit, outcome, status=status, reason=refused.code if refused else None)
         except SeksError as error:
@@ -414,21 +377,3 @@ def _is_websocket(head: Head) -> bool:
         and [value.lower() for value in head.values("upgrade")] == ["websocket"]
         and bool(head.values("sec-websocket-key"))
     )
-
-
-def _log(exchange: Exchange, status: int | None, failed: bool) -> None:
-    head, refused = exchange.head, exchange.refusal
-    if refused is None and head is not None and head.method == "CONNECT":
-        return
-    agent = exchange.session.agent.user if exchange.session.agent else "-"
-    what = f"{exchange.origin or '-'} agent={agent}"
-    if exchange.secrets:
-        what += f" secret={','.join(exchange.secrets)}"
-    if exchange.scrubbed:
-        what += f" scrubbed={exchange.scrubbed}"
-    if refused is not None:
-        logger.warning("refused %s %s: %s id=%s", what, refused.code, refused.message, exchange.request_id)
-    elif failed:
-        logger.warning("broke off %s id=%s", what, exchange.request_id)
-    else:
-        logger.info("%s %s id=%s", status, what, exchange.request_id)

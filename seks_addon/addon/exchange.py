@@ -1,6 +1,7 @@
 """One request and its answer: what was decided, what is injected, what is owed to the audit log."""
 
 import dataclasses
+import logging
 import re
 import time
 import urllib.parse
@@ -25,6 +26,8 @@ from seks_addon.strict import Head
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import redact
 from seks_addon.vault import Grant
+
+logger = logging.getLogger("seks.proxy")
 
 #: Headers of one hop that an answer never brings to the agent (RFC 9110 section 7.6.1), and the trailer's
 #: announcement: trailers are not passed on.
@@ -213,6 +216,23 @@ class Exchange:
             writer.note(
                 dataclasses.replace(record, reason=self.refusal.code, status=self.refusal.status, duration_ms=duration)
             )
+
+    def log(self, status: int | None, *, failed: bool) -> None:
+        """Say in the log how it ended."""
+        if self.refusal is None and self.head is not None and self.head.method == "CONNECT":
+            return
+        agent = self.session.agent.user if self.session.agent else "-"
+        what = f"{self.origin or '-'} agent={agent}"
+        if self.secrets:
+            what += f" secret={','.join(self.secrets)}"
+        if self.scrubbed:
+            what += f" scrubbed={self.scrubbed}"
+        if self.refusal is not None:
+            logger.warning("refused %s %s: %s id=%s", what, self.refusal.code, self.refusal.message, self.request_id)
+        elif failed:
+            logger.warning("broke off %s id=%s", what, self.request_id)
+        else:
+            logger.info("%s %s id=%s", status, what, self.request_id)
 
     @property
     def scrubbed(self) -> int:

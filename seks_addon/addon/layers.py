@@ -8,16 +8,13 @@
 """
 
 import weakref
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from mitmproxy import http
 from mitmproxy.connection import Connection, ConnectionState, Server
-from mitmproxy.net.http import http1
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import commands, events, layer
-from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
     DropStream,
     GetHttpConnection,
@@ -26,7 +23,6 @@ from mitmproxy.proxy.layers.http import (
     HttpStream,
     SendHttp,
 )
-from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestData,
@@ -37,35 +33,21 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseEndOfMessage,
     ResponseProtocolError,
 )
-from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server, make_body_reader
+from mitmproxy.proxy.layers.http._http1 import Http1Client
 from mitmproxy.proxy.layers.tcp import TCPLayer
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
 from mitmproxy.proxy.utils import expect
 
 from seks_addon.addon.exchange import exchange_of, new_request_id
 from seks_addon.addon.guard import as_refusal
+from seks_addon.addon.http1 import MAX_BUFFERED, SeksHttp1Server, code_of
 from seks_addon.addon.respond import refusal_response
 from seks_addon.refusal import Refused
-from seks_addon.strict import MAX_HEAD
 
 Commands = layer.CommandGenerator[None]
 
-#: What may wait to be read as HTTP, in bytes; bodies pass and don't.
-MAX_BUFFERED: Final = 256 * 1024
 #: A ClientHello with post-quantum key shares is about 2 KiB long.
 MAX_CLIENT_HELLO: Final = 16 * 1024
-
-#: What mitmproxy's reasons for failing are called here.
-_CODES: Final = {
-    ErrorCode.CONNECT_FAILED: "upstream_unreachable",
-    ErrorCode.GENERIC_SERVER_ERROR: "upstream_malformed",
-    ErrorCode.RESPONSE_VALIDATION_FAILED: "upstream_malformed",
-    ErrorCode.RESPONSE_TOO_LARGE: "response_unsafe",
-    ErrorCode.GENERIC_CLIENT_ERROR: "request_malformed",
-    ErrorCode.REQUEST_VALIDATION_FAILED: "request_malformed",
-    ErrorCode.DESTINATION_UNKNOWN: "request_malformed",
-    ErrorCode.REQUEST_TOO_LARGE: "body_too_large",
-}
 
 
 @dataclass
@@ -73,22 +55,6 @@ class SeksInjectHook(commands.StartHook):
     """The connection that will carry the request is open; its head is sent next."""
 
     flow: http.HTTPFlow
-
-
-@dataclass
-class SeksMalformedHook(commands.StartHook):
-    """A client sent a head that is no request."""
-
-    data: "Malformed"
-
-
-@dataclass
-class Malformed:
-    """What is known of it."""
-
-    context: Context
-    refused: Refused
-    request_id: str
 
 
 @dataclass(frozen=True)
@@ -204,7 +170,7 @@ class SeksHttpStream(HttpStream):
         if isinstance(event, ResponseProtocolError) and self._can_still_answer:
             exchange = exchange_of(self.flow)
             failure = exchange.session.take_failure() if exchange else None
-            yield from self._refuse(failure or Refused(_code(event)))
+            yield from self._refuse(failure or Refused(code_of(event)))
             return
         if isinstance(event, ResponseProtocolError) and self._refused:
             # The client has its answer: another would look like the one to its next request.
@@ -282,67 +248,6 @@ class SeksHttpStream(HttpStream):
         )
 
 
-class SeksHttp1Server(Http1Server):
-    """HTTP/1 towards the agent."""
-
-    def _handle_event(self, event: events.Event) -> Commands:
-        yield from super()._handle_event(event)
-        if len(self.buf) > MAX_BUFFERED:
-            # Requests sent before the answer to the first, or the line of a chunk that doesn't end.
-            self.state = self.ignore
-            yield commands.CloseConnection(self.conn)
-
-    def send(self, event: Any) -> Commands:
-        if not isinstance(event, ResponseProtocolError):
-            yield from super().send(event)
-            return
-        # What can't be answered in the stream: nothing was sent yet, or it breaks off in the middle.
-        status = event.code.http_status_code()
-        if self.conn.connected and not self.response and status is not None:
-            yield from self._send_refusal(Refused(_code(event)), new_request_id())
-        yield commands.CloseConnection(self.conn)
-
-    def read_headers(self, event: events.ConnectionEvent) -> Commands:
-        if isinstance(event, events.ConnectionClosed):
-            yield commands.CloseConnection(self.conn)
-            return
-        # RFC 9112 section 2.2: empty lines before a request are skipped.
-        while (lines := self.buf.maybe_extract_lines()) == []:
-            pass
-        if not lines:
-            if len(self.buf) > MAX_HEAD:
-                yield from self._malformed(Refused("headers_too_large"))
-            return
-        try:
-            self.request = http1.read_request_head([bytes(line) for line in lines])
-            size = http1.expected_http_body_size(self.request)
-        except ValueError:
-            self.request = None
-            yield from self._malformed(Refused("request_malformed", "That is no HTTP request."))
-            return
-        yield ReceiveHttp(RequestHeaders(self.stream_id, self.request, size == 0))
-        self.body_reader = make_body_reader(size)
-        self.state = self.read_body
-        yield from self.state(event)
-
-    def _malformed(self, refused: Refused) -> Commands:
-        """Answer a head that never becomes a request; the connection can't be used after it."""
-        self.state = self.ignore
-        data = Malformed(self.context, refused, new_request_id())
-        yield SeksMalformedHook(data)
-        yield from self._send_refusal(refused, data.request_id)
-        yield commands.CloseConnection(self.conn)
-
-    def _send_refusal(self, refused: Refused, request_id: str) -> Commands:
-        response = refusal_response(refused, request_id, close=True)
-        yield commands.SendData(self.conn, http1.assemble_response(response))
-
-    @expect(events.DataReceived, events.ConnectionClosed)
-    def ignore(self, _: events.Event) -> Iterator[commands.Command]:
-        self.buf = type(self.buf)()
-        yield from ()
-
-
 class SeksHttpLayer(HttpLayer):
     """mitmproxy's, with the two classes above in it."""
 
@@ -399,9 +304,3 @@ class CloseLayer(layer.Layer):
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Start):
             yield commands.CloseConnection(self.context.client)
-
-
-def _code(event: ResponseProtocolError) -> str:
-    if event.code is ErrorCode.GENERIC_SERVER_ERROR and event.message == "server closed connection":
-        return "upstream_unreachable"
-    return _CODES.get(event.code, "internal")

@@ -11,7 +11,7 @@ from typing import Final
 
 from seks_addon.database import translated
 from seks_addon.errors import DatabaseError, ExistsError, HomeError, SeksError, VaultError
-from seks_addon.home import PRIVATE_FILE, Home
+from seks_addon.home import PRIVATE_FILE, TEMPORARY, Home, sync
 from seks_addon.vault import epoch
 from seks_addon.vault.check import check
 from seks_addon.vault.keysource import Ask
@@ -30,12 +30,12 @@ def backup(vault: Vault, target: Path, progress: Progress) -> None:
             vault.connection.backup(connection, pages=_PAGES, progress=_shown(progress))
             # One file, without a log beside it.
             connection.execute("PRAGMA journal_mode=DELETE")
-        _sync(copy)
+        sync(copy)
         try:
             os.link(copy, target)
         except OSError as error:
             raise HomeError(f"can't write {target}: {error.strerror}") from None
-    _sync(target.parent)
+    sync(target.parent)
 
 
 def restore(home: Home, source: Path, *, ask: Ask | None, accept_older: bool, progress: Progress) -> int:
@@ -95,7 +95,7 @@ def _copy_over(vault: Vault, target: Path, progress: Progress) -> None:
 def _temporary(folder: Path) -> Iterator[Path]:
     """An empty private file that is gone afterwards, with what SQLite puts beside it."""
     try:
-        descriptor, name = tempfile.mkstemp(prefix=".seks-copy-", dir=folder)
+        descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=folder)
     except OSError as error:
         raise HomeError(f"can't write to {folder}: {error.strerror}") from None
     os.close(descriptor)
@@ -112,11 +112,3 @@ def _shown(progress: Progress):  # type: ignore[no-untyped-def]
         progress(total - remaining, total)
 
     return shown
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from seks_addon.errors import DatabaseError, ExistsError, HomeError, SeksError, VaultError
-from seks_addon.home import Home
+from seks_addon.home import TEMPORARY, Home
 from seks_addon.secret import Secret
 from seks_addon.vault import Vault, backup, check, epoch, rotation
 from seks_addon.vault.keysource import KeyFile
@@ -257,7 +257,7 @@ def test_restore_what_is_no_backup(home: Home, vault: Vault, acme: Tenant, copy:
 
     assert caught.value.hint or how in {"gone", "folder"}
     assert live(home) == before
-    assert not [path for path in home.root.iterdir() if path.name.startswith(".seks-copy")]
+    assert not [path for path in home.root.iterdir() if path.name.startswith(TEMPORARY)]
 
 
 @pytest.mark.parametrize("key", ["its own", "the same"])
@@ -330,7 +330,7 @@ def test_restore_that_fails_half_way(
         assert again.tokens.get(acme.token.id).state == ("live" if step == "remember" else "revoked")
         assert check.check(again, no_progress) == []
     assert step == "remember" or live(home) == before
-    assert not [path for path in home.root.iterdir() if path.name.startswith(".seks-copy")]
+    assert not [path for path in home.root.iterdir() if path.name.startswith(TEMPORARY)]
 
 
 def test_restore_the_vault_over_itself(home: Home, vault: Vault, acme: Tenant) -> None:
