@@ -159,10 +159,19 @@ class Secrets:
 
     def bound_to(self, origin: Origin) -> bool:
         """Tell whether any secret of any client is bound to `origin`."""
-        row = self._vault.row(
-            "SELECT 1 FROM secret_hosts WHERE host = ? AND port = ? LIMIT 1", (origin.host, origin.port)
+        rows = self._vault.rows(
+            "SELECT secret_id FROM secret_hosts WHERE host = ? AND port = ? LIMIT 8", (origin.host, origin.port)
         )
-        return row is not None
+        # The list only finds them; what a secret is bound to, its own row says, and that is authenticated. One is
+        # enough: the cost doesn't grow with their number.
+        return any(self._is_bound(row["secret_id"], origin) for row in rows)
+
+    def _is_bound(self, secret_id: str, origin: Origin) -> bool:
+        try:
+            return self.by_id(secret_id).binding.at(origin) is not None
+        except (VaultError, NotFoundError):
+            # Somebody touched this one; others at the same host go on.
+            return False
 
     def reveal(self, secret_id: str, client_id: str) -> Secret:
         """Decrypt the live value; raises `VaultError` where it or its binding was touched."""

@@ -325,3 +325,10 @@ def test_lost_value(vault: Vault, acme: Tenant, tamper: Tamper) -> None:
         vault.secrets.reveal(acme.secret.id, acme.client.id)
 
     assert "rotate" in (caught.value.hint or "")
+
+
+def test_a_planted_host(vault: Vault, acme: Tenant, tamper: Tamper) -> None:
+    """A host that somebody wrote into the list of hosts isn't bound: the secret's own row says so."""
+    tamper("INSERT INTO secret_hosts (host, port, secret_id) VALUES ('evil.example', 443, ?)", acme.secret.id)
+
+    assert not vault.secrets.bound_to(Origin("evil.example", 443))
