@@ -1,11 +1,12 @@
 """Where everything lives: the home directory, its files, and who may read them."""
 
 import contextlib
+import fcntl
 import os
 import stat
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,6 +94,17 @@ class Home:
             raise HomeError(f"{error.filename} is not a directory") from None
         except OSError as error:
             raise HomeError(f"can't make the home {self.root}: {error.strerror}") from None
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep other processes out of what is done in several steps; the kernel lets go when this one ends."""
+        descriptor = os.open(self.root, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def sweep(self) -> None:
         """Remove what processes that were killed left half written: it may hold a key."""

@@ -1,7 +1,6 @@
 """`seks init`: the home with its master key, vault, audit log and CA."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -75,7 +74,7 @@ def initialise(home: Home, source: "KeySource") -> None:
     The vault comes last: where there is one, the home is whole. A process that was killed on the way leaves parts
     that the next run takes over.
     """
-    with _made(home), _locked(home):
+    with _made(home), home.exclusive():
         if home.vault.exists():
             raise ExistsError(
                 f"the home {home.root} is initialised already",
@@ -146,15 +145,3 @@ def _made(home: Home) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         raise
-
-
-@contextlib.contextmanager
-def _locked(home: Home) -> Iterator[None]:
-    """Keep other `seks init` out of the home; the kernel drops the lock when the process ends."""
-    descriptor = os.open(home.root, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

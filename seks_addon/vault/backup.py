@@ -46,7 +46,7 @@ def restore(home: Home, source: Path, *, ask: Ask | None, accept_older: bool, pr
     """
     if not source.is_file():
         raise HomeError(f"there is no file {source}")
-    with _temporary(home.root) as copy, _named(copy, source):
+    with home.exclusive(), _temporary(home.root) as copy, _named(copy, source):
         try:
             shutil.copyfile(source, copy)
         except OSError as error:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
 
-from seks_addon.errors import SeksError
+from seks_addon.errors import MasterKeyError, SeksError
 from seks_addon.vault import keysource
 from seks_addon.vault.clients import Client
 from seks_addon.vault.envelope import Key
@@ -22,9 +22,17 @@ def rekey(vault: Vault, source: KeySource) -> None:
     The new key lies in its place, beside the old one, before the vault takes it; after a crash in between, opening
     the vault finds the right one of the two.
     """
+    # Two at once would take each other's new key for their own.
+    with vault.home.exclusive():
+        _rekey(vault, source)
+
+
+def _rekey(vault: Vault, source: KeySource) -> None:
     before = vault.master_key_id
     try:
         master = source.create(vault.id)
+        if master.id == before:
+            raise MasterKeyError("that is the master key that the vault has", hint="name another, or a new key file")
         keysource.remember(vault.home, source, staged=True)
         with vault.change():
             vault.replace_master(master, {"kind": source.kind, **source.public()})

@@ -149,7 +149,9 @@ def test_rekey(seks: Seks, home: Home, tmp_path: Path, cheap: None, key_command:
     seks("init", *options(old, tmp_path, key_command))
     token = seks("vault", "add", "openai", "--stdin", stdin=KEY).last
 
-    result = seks("vault", "rekey", *options(new, tmp_path, key_command))
+    other = f"echo {seks('vault', 'new-key').last}" if old == "command" else key_command
+
+    result = seks("vault", "rekey", *options(new, tmp_path, other))
 
     assert (result.code, result.out) == (0, ""), result.err
     assert "new master key" in result.err
@@ -416,3 +418,13 @@ def test_two_passphrases_that_differ(home: Home, seks: Seks) -> None:
     assert code == 1
     assert "not the same" in shown
     assert not home.root.exists()
+
+
+def test_rekey_to_the_same(seks: Seks, home: Home, tmp_path: Path, key_command: str) -> None:
+    """Whoever changes the key after a leak must not be told that it was, where it wasn't."""
+    seks("init", *options("command", tmp_path, key_command))
+
+    result = seks("vault", "rekey", *options("command", tmp_path, key_command))
+
+    assert_refused(result, "that is the master key that the vault has")
+    assert seks("vault", "check").code == 0

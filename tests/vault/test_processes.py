@@ -32,6 +32,13 @@ def reencrypt(root: Path, name: str) -> None:
             rotation.reencrypt(vault, lambda *_: None)
 
 
+def rekey(root: Path, name: str) -> None:
+    home = Home(root)
+    for _ in range(COUNT):
+        with Vault.open(home) as vault:
+            rotation.rekey(vault, KeyFile(home.master_key, replaces=True))
+
+
 def run(root: Path, *programs: Callable[[Path, str], None]) -> list[int | None]:
     """Run the programs at once; gives their exit codes."""
     context = multiprocessing.get_context("spawn")
@@ -64,6 +71,16 @@ def test_one_that_adds_while_another_makes_new_data_keys(home: Home, vault: Vaul
     assert len(vault.secrets.list()) == 1 + COUNT
     assert vault.secrets.reveal(acme.secret.id, acme.client.id).reveal() == KEY
     assert check.check(vault, lambda *_: None) == []
+
+
+def test_two_that_make_new_master_keys(home: Home, vault: Vault, acme: Tenant) -> None:
+    """Neither takes the other's key for its own: the key in its place is the vault's."""
+    codes = run(home.root, rekey, rekey)
+
+    assert codes == [0, 0]
+    with Vault.open(home) as other:
+        assert other.secrets.reveal(acme.secret.id, acme.client.id).reveal() == KEY
+    assert not KeyFile(home.master_key).staged.exists()
 
 
 @pytest.fixture

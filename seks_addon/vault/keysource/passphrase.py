@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, Self
 from nacl import pwhash
 
 from seks_addon.errors import MasterKeyError
-from seks_addon.secret import Secret
+from seks_addon.secret import MAX_BYTES, Secret
 from seks_addon.vault.envelope import KEY_BYTES, Key
 from seks_addon.vault.keysource.base import KeySource
 
@@ -28,6 +28,9 @@ MIN_LENGTH: Final = 15
 
 FILE_VARIABLE: Final = "SEKS_PASSPHRASE_FILE"
 DESCRIPTOR_VARIABLE: Final = "SEKS_PASSPHRASE_FD"
+
+
+_read_already: Final[set[str]] = set()
 
 
 class Passphrase(KeySource):
@@ -93,14 +96,21 @@ class Passphrase(KeySource):
         file, descriptor = os.environ.get(FILE_VARIABLE), os.environ.get(DESCRIPTOR_VARIABLE)
         try:
             if file:
-                return Secret.parse(Path(file).read_bytes())
+                with Path(file).open("rb") as stream:
+                    return Secret.parse(stream.read(MAX_BYTES + 3))
             if descriptor:
-                # Read once; a supervisor hands on what was derived from it.
+                # Once a process: by now its number may be another file's. What was derived is handed on.
+                if descriptor in _read_already:
+                    raise MasterKeyError(
+                        f"the descriptor that {DESCRIPTOR_VARIABLE} names was read already",
+                        hint=f"for a passphrase that is wanted twice, use {FILE_VARIABLE}",
+                    )
+                _read_already.add(descriptor)
                 with os.fdopen(int(descriptor), "rb") as stream:
-                    return Secret.parse(stream.read())
-        except (OSError, ValueError) as error:
+                    return Secret.parse(stream.read(MAX_BYTES + 3))
+        except (OSError, ValueError, OverflowError, TypeError) as error:
             name = FILE_VARIABLE if file else DESCRIPTOR_VARIABLE
-            what = error.strerror if isinstance(error, OSError) else "it is no number"
+            what = error.strerror if isinstance(error, OSError) else "it is no number of a descriptor"
             raise MasterKeyError(f"can't read the passphrase that {name} names: {what}") from None
         if self._ask is None:
             raise MasterKeyError(
