@@ -94,10 +94,6 @@ class Upstream:
             # The loop may be closed by now.
             loop.call_soon_threadsafe(self._lookups.subtract, {agent: 1})
 
-    def origin_of(self, server: connection.Server) -> Origin | None:
-        """The origin that a connection was opened for."""
-        return self._origins.get(server)
-
     def start_tls_to_host(self, data: tls.TlsData) -> None:
         """Verify the host's certificate for the origin, whatever the client or an option says."""
         assert isinstance(data.conn, connection.Server)

@@ -23,8 +23,6 @@ from seks_addon.vault.keysource import Ask
 
 logger = logging.getLogger("seks.proxy")
 
-#: How long workers may take to start, in seconds.
-START_TIMEOUT: Final = 60.0
 #: A worker that dies sooner than this after its start, in seconds, is replaced only after as long.
 RESTART_PAUSE: Final = 1.0
 
