@@ -40,6 +40,8 @@ async def _serve(
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_report)
     stop = asyncio.Event()
+    # What may fail comes first: a signal in a loop that is being closed makes Python complain on standard error.
+    service = Service(settings, key)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     if lifeline is not None:
@@ -47,7 +49,7 @@ async def _serve(
 
     master = Master(options.Options())
     # SEKS listens itself: the socket is shared by the workers, and its port is known before they start.
-    proxyserver, addon = Proxyserver(), SeksAddon(Service(settings, key))
+    proxyserver, addon = Proxyserver(), SeksAddon(service)
     master.addons.add(proxyserver, addon)
     master.options.update(server=False)
     with asyncio_utils.set_eager_task_factory():
