@@ -8,11 +8,11 @@ from datetime import datetime
 from seks_addon import strict
 from seks_addon.binding import Endpoint
 from seks_addon.destination.host import Origin
-from seks_addon.placements import Header, Match
+from seks_addon.head import Head, Header
+from seks_addon.placements import Match
 from seks_addon.placements.basic import decode_basic
 from seks_addon.policy import expired
 from seks_addon.refusal import Refused
-from seks_addon.strict import Head
 from seks_addon.tokens import find_lookalikes, is_token
 from seks_addon.vault.agents import Agent
 from seks_addon.vault.tokens import Grant
@@ -112,25 +112,31 @@ def _substitutions(head: Head, origin: Origin, token: str, grant: Grant) -> list
     matches = _matches(head, endpoint, token)
     if not matches:
         raise _misplaced(endpoint, grant)
-    strict.check_with_token(head, [match.index for match in matches], encoded_slash=endpoint.encoded_slash)
-    grant.binding.policy.check(head.method, head.path, whose=f"the secret {grant.secret!r}")
-    grant.policy.check(head.method, head.path, whose=f"the token for the secret {grant.secret!r}")
+    claimed = [match.index for match in matches if match.index is not None]
+    strict.check_with_token(head, claimed, encoded_slash=endpoint.encoded_slash)
+    # A token in the path has no name that a policy could hold.
+    path = head.path.replace(token, "{}")
+    grant.binding.policy.check(head.method, path, whose=f"the secret {grant.secret!r}")
+    grant.policy.check(head.method, path, whose=f"the token for the secret {grant.secret!r}")
     return [Substitution(match, grant) for match in matches]
 
 
 def _matches(head: Head, endpoint: Endpoint, token: str) -> list[Match]:
-    by_header = {
+    by_place = {
         match.index: match
         for placement in endpoint.placements
-        for match in placement.match(head.headers)
+        for match in placement.match(head)
         if match.token == token
     }
-    return list(by_header.values())
+    return list(by_place.values())
 
 
-def _refuse_strays(head: Head, claimed: set[int], grants: dict[str, Grant]) -> None:
-    """Raise where a token stands anywhere but in the claimed headers, or more than once in one of them."""
-    places = [_texts_of_target(head)]
+def _refuse_strays(head: Head, claimed: set[int | None], grants: dict[str, Grant]) -> None:
+    """Raise where a token stands anywhere but in the claimed places, or more than once in one of them."""
+    places = []
+    # What is encoded in the target is in the decoded one too.
+    if None not in claimed or len(find_lookalikes(_texts_of_target(head)[-1])) != 1:
+        places.append(_texts_of_target(head))
     for index, header in enumerate(head.headers):
         texts = _texts_of_header(header)
         if index not in claimed or sum(len(find_lookalikes(text)) for text in texts) != 1:

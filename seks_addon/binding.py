@@ -68,6 +68,12 @@ class Binding:
         """The endpoint for `origin`, or None where the secret isn't bound to it."""
         return next((endpoint for endpoint in self.endpoints if endpoint.origin == origin), None)
 
+    def check_value(self, value: str) -> None:
+        """Raise `InputError` where one of the placements can't hold such a credential."""
+        for endpoint in self.endpoints:
+            for placement in endpoint.placements:
+                placement.check_value(value)
+
     @property
     def hosts(self) -> list[str]:
         """The endpoints' hosts, with a port where it isn't 443, for printing."""

@@ -1,12 +1,11 @@
-"""The head of a request, and what must hold for one that carries a token."""
+"""What must hold for a request, and what more for one that carries a token."""
 
 import re
 import urllib.parse
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import Final
 
-from seks_addon.placements import Header
+from seks_addon.head import Head
 from seks_addon.policy import METHODS
 from seks_addon.refusal import Refused
 
@@ -45,34 +44,6 @@ STRIPPED_WITH_TOKEN: Final = frozenset(
 )
 #: A `Connection` header that names one of these wants to change what the request says (RFC 9110 section 7.6.1).
 _NEVER_HOP_BY_HOP: Final = frozenset({"host", "content-length", "transfer-encoding", "authorization", "cookie"})
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A request's head in plain values; `target` is path and query as they were sent."""
-
-    method: str
-    target: str
-    version: str
-    headers: tuple[Header, ...]
-
-    @property
-    def path(self) -> str:
-        """The target without its query."""
-        return self.target.partition("?")[0]
-
-    @property
-    def query(self) -> str:
-        return self.target.partition("?")[2]
-
-    def values(self, name: str) -> list[str]:
-        """Every value of the header `name`, which is given in lower case."""
-        return [value for header, value in self.headers if header.lower() == name]
-
-    def without(self, names: Iterable[str]) -> "Head":
-        """A copy that lacks the headers `names`, given in lower case."""
-        gone = frozenset(names)
-        return replace(self, headers=tuple(h for h in self.headers if h[0].lower() not in gone))
 
 
 def check_framing(head: Head) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from seks_addon.binding import Binding, Endpoint
+from seks_addon.head import Head, Header
 from seks_addon.home import Home
 from seks_addon.policy import Policy
 
@@ -52,3 +53,8 @@ def new_home(folder: Path) -> Home:
     home = Home(folder / "home")
     home.create()
     return home
+
+
+def head_of(headers: Sequence[Header] = (), target: str = "/v1/models", method: str = "GET") -> Head:
+    """A request's head with these headers."""
+    return Head(method, target, "HTTP/1.1", tuple(headers))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from seks_addon.authorize import Decision, TokenRefused, decide
 from seks_addon.destination.host import Origin
+from seks_addon.head import Head
 from seks_addon.policy import Policy
 from seks_addon.refusal import Refused
-from seks_addon.strict import Head
 from seks_addon.timing import timestamp
 from seks_addon.tokens import find_lookalikes, new_token
 from seks_addon.vault import Agent, Grant

@@ -50,7 +50,7 @@ def test_hosts() -> None:
         ("example.com:0", ["bearer"], "port"),
         ("", ["bearer"], "no host name"),
         ("example.com", [], "no placement"),
-        ("example.com", ["bearer", "cookie"], "no placement"),
+        ("example.com", ["bearer", "trailer"], "no placement"),
     ],
 )
 def test_endpoint_that_is_none(host: str, specs: list[str], reason: str) -> None:

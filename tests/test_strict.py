@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seks_addon.head import Head
 from seks_addon.policy import METHODS
 from seks_addon.refusal import Refused
 from seks_addon.strict import (
@@ -14,7 +15,6 @@ from seks_addon.strict import (
     MAX_HEAD,
     MAX_HEADERS,
     STRIPPED_WITH_TOKEN,
-    Head,
     check_framing,
     check_with_token,
     strip_for_token,

@@ -33,8 +33,8 @@ from seks_addon.authorize import decide
 from seks_addon.destination import authority
 from seks_addon.destination.host import Origin, is_address, is_loopback
 from seks_addon.errors import SeksError
+from seks_addon.head import Head
 from seks_addon.refusal import Refused
-from seks_addon.strict import Head
 from seks_addon.timing import now
 
 logger = logging.getLogger("seks.proxy")
@@ -229,7 +229,7 @@ class SeksAddon:
             fields = [(n, b"identity" if n.lower() == b"accept-encoding" else v) for n, v in fields]
             if not head.values("accept-encoding"):
                 fields.append((b"Accept-Encoding", b"identity"))
-        elif _is_websocket(exchange.head) and not self.service().vault.secrets.bound_to(exchange.origin):
+        elif exchange.head.is_websocket and not self.service().vault.secrets.bound_to(exchange.origin):
             fields += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
         flow.request.headers.fields = exchange.judged = tuple(fields)
         flow.request.stream = exchange.count_request
@@ -368,12 +368,4 @@ def _head(request: http.Request) -> Head:
         target=data.path.decode("latin-1"),
         version=data.http_version.decode("latin-1"),
         headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in data.headers.fields),
-    )
-
-
-def _is_websocket(head: Head) -> bool:
-    return (
-        head.method == "GET"
-        and [value.lower() for value in head.values("upgrade")] == ["websocket"]
-        and bool(head.values("sec-websocket-key"))
     )

@@ -19,10 +19,10 @@ from seks_addon.addon.session import Session
 from seks_addon.audit import AuditWriter, Event, Outcome, Record
 from seks_addon.authorize import Substitution, TokenRefused
 from seks_addon.destination.host import Origin
+from seks_addon.head import Head
 from seks_addon.refusal import Refused
 from seks_addon.scrub import Scrubber
 from seks_addon.secret import Secret
-from seks_addon.strict import Head
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import redact
 from seks_addon.vault import Grant
@@ -77,7 +77,7 @@ class Exchange:
     last_on_connection: bool = False
     _intents: list[tuple[Record, int]] = field(default_factory=list)
     _scrubber: Scrubber = field(default_factory=lambda: Scrubber(()))
-    _tokens_in_place: tuple[tuple[bytes, bytes], ...] | None = None
+    _as_sent: tuple[bytes, tuple[tuple[bytes, bytes], ...]] | None = None
 
     @classmethod
     def begin(cls, flow: http.HTTPFlow, session: Session) -> "Exchange":
@@ -110,24 +110,27 @@ class Exchange:
             self._intents.append((record, number))
 
     def inject(self, request: http.Request, reveal: Callable[[Grant], Secret]) -> None:
-        """Swap the tokens in the request's headers for what they stand for; `restore` undoes it."""
-        fields = list(request.headers.fields)
+        """Swap the tokens in the request's head for what they stand for; `restore` undoes it."""
+        target, fields = request.data.path, list(request.headers.fields)
         forms: list[tuple[bytes, bytes]] = []
         for substitution in self.substitutions:
             match, value = substitution.match, reveal(substitution.grant).reveal()
-            # Looked for: since the decision mitmproxy took `Expect` out, and what was behind it moved up.
-            index = fields.index(self.judged[match.index])
-            fields[index] = (fields[index][0], match.render(value))
+            if match.index is None:
+                target = match.render(value)
+            else:
+                # Looked for: since the decision mitmproxy took `Expect` out, and what was behind it moved up.
+                index = fields.index(self.judged[match.index])
+                fields[index] = (fields[index][0], match.render(value))
             forms += [(form(value), form(match.token)) for form in (str.encode, match.form)]
         self._scrubber = Scrubber(forms)
-        self._tokens_in_place = request.headers.fields
-        request.headers.fields = tuple(fields)
+        self._as_sent = (request.data.path, request.headers.fields)
+        request.data.path, request.headers.fields = target, tuple(fields)
 
     def restore(self, request: http.Request) -> None:
         """Put the tokens back, so that nothing that looks at the flow later sees a credential."""
-        if self._tokens_in_place is not None:
-            request.headers.fields = self._tokens_in_place
-            self._tokens_in_place = None
+        if self._as_sent is not None:
+            request.data.path, request.headers.fields = self._as_sent
+            self._as_sent = None
 
     def count_request(self, chunk: bytes) -> list[bytes]:
         """Pass a piece of the request's body through."""

@@ -3,6 +3,9 @@
 bearer                        Authorization: Bearer {}
 header:x-api-key: {}          a named header, with a format
 basic:password                Authorization: Basic, base64 of USER:{}   (also basic:username, basic:either)
+cookie:session                one cookie of the Cookie header
+query:key                     the value of a parameter in the query
+path:/bot{}/                  the beginning of the path: a segment, or the rest of one, with what stands before it
 """
 
 from collections.abc import Callable, Mapping
@@ -10,11 +13,14 @@ from types import MappingProxyType
 from typing import Final
 
 from seks_addon.errors import InputError
-from seks_addon.placements.base import Header, Match, Placement
+from seks_addon.placements.base import Match, Placement
 from seks_addon.placements.basic import BasicPlacement
+from seks_addon.placements.cookie import CookiePlacement
 from seks_addon.placements.header import HeaderPlacement
+from seks_addon.placements.path import PathPlacement
+from seks_addon.placements.query import QueryPlacement
 
-__all__ = ["KINDS", "Header", "Match", "Placement", "parse"]
+__all__ = ["KINDS", "Match", "Placement", "parse"]
 
 #: A new kind is a new file and a line here: what stands before the first colon → the reader of the rest.
 KINDS: Final[Mapping[str, Callable[[str], Placement]]] = MappingProxyType(
@@ -22,6 +28,9 @@ KINDS: Final[Mapping[str, Callable[[str], Placement]]] = MappingProxyType(
         "bearer": HeaderPlacement.parse_bearer,
         "header": HeaderPlacement.parse,
         "basic": BasicPlacement.parse,
+        "cookie": CookiePlacement.parse,
+        "query": QueryPlacement.parse,
+        "path": PathPlacement.parse,
     }
 )
 

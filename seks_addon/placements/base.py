@@ -1,22 +1,22 @@
 """What every placement is: something that finds a token where it may stand, and can put the credential there."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-#: A header's name and value as they came, each byte one character (latin-1).
-Header = tuple[str, str]
+from seks_addon.head import Head
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
     """The whole value of a placement, believed to be a token.
 
-    `index` is the header's place in the request, `render` makes the header's value around another credential,
-    `form` makes the text that the credential takes there (for the scrubber: a Basic pair is one text).
+    `index` is the header's place in the request, or None for the target. `render` makes that header's value, or the
+    target, around another credential; `form` makes the text that the credential takes there (for the scrubber: a
+    Basic pair is one text).
     """
 
-    index: int
+    index: int | None
     token: str
     where: str
     render: Callable[[str], bytes]
@@ -37,5 +37,8 @@ class Placement(ABC):
         """The place in a few words, for messages."""
 
     @abstractmethod
-    def match(self, headers: Sequence[Header]) -> Iterator[Match]:
+    def match(self, head: Head) -> Iterator[Match]:
         """Find what stands in this place and looks like a token; other values are none of its business."""
+
+    def check_value(self, value: str) -> None:  # noqa: B027 - most places take any
+        """Raise `InputError` where a credential can't stand in this place; the message doesn't quote it."""

@@ -2,12 +2,13 @@
 
 import base64
 import binascii
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
 from seks_addon.errors import InputError
-from seks_addon.placements.base import Header, Match, Placement
+from seks_addon.head import Head
+from seks_addon.placements.base import Match, Placement
 from seks_addon.tokens import find_lookalikes
 
 PARTS = ("username", "password", "either")
@@ -48,8 +49,8 @@ class BasicPlacement(Placement):
     def where(self) -> str:
         return f"Basic {'user name or password' if self.part == 'either' else self.part}"
 
-    def match(self, headers: Sequence[Header]) -> Iterator[Match]:
-        for index, (name, value) in enumerate(headers):
+    def match(self, head: Head) -> Iterator[Match]:
+        for index, (name, value) in enumerate(head.headers):
             if name.lower() != "authorization" or (pair := decode_basic(value)) is None:
                 continue
             username, password = pair

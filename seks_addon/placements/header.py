@@ -1,13 +1,14 @@
 """A token as the whole of a header's value, but for the words around it: `Bearer {}`, `token {}`, `{}`."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
 from seks_addon.errors import InputError
-from seks_addon.placements.base import Header, Match, Placement
+from seks_addon.head import Head
+from seks_addon.placements.base import Match, Placement
 from seks_addon.tokens import find_lookalikes
 
 # RFC 9110 section 5.1: a field name is a token.
@@ -84,8 +85,8 @@ class HeaderPlacement(Placement):
         blanks = r"[ \t]+" if before.endswith(" ") else ""
         return re.compile(rf"((?i:{re.escape(before.rstrip(' '))}){blanks})(\S+){re.escape(after)}")
 
-    def match(self, headers: Sequence[Header]) -> Iterator[Match]:
-        for index, (name, value) in enumerate(headers):
+    def match(self, head: Head) -> Iterator[Match]:
+        for index, (name, value) in enumerate(head.headers):
             if name.lower() != self.name.lower() or not (found := self._pattern.fullmatch(value)):
                 continue
             before, token, after = found[1], found[2], value[found.end(2) :]

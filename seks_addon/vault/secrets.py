@@ -208,6 +208,7 @@ class Secrets:
         )
 
     def _write_value(self, stored: StoredSecret, value: Secret) -> None:
+        stored.binding.check_value(value.reveal())
         key = self._vault.clients.key(stored.client_id)
         record = key.seal(value.reveal().encode(), self._context_of(stored))
         self._vault.write(

@@ -15,7 +15,7 @@ from tests.support.proxy import Proxy
 from tests.support.site import Site
 from tests.support.upstream import Upstream
 
-HOSTS = (HOST, "api.anthropic.com", "github.com", "unbound.example.com", "tunnelled.example.com")
+HOSTS = (HOST, "api.anthropic.com", "github.com", "unbound.example.com", "tunnelled.example.com", "places.example.com")
 
 
 class ExpiredCA(trustme.CA):
@@ -37,6 +37,8 @@ def bound_site(root: Path) -> Site:
     site = Site(root)
     for name in ("openai", "anthropic", "github"):
         site.secret(name)
+    for name, place in (("in-query", "query:key"), ("in-path", "path:/bot{}"), ("in-cookie", "cookie:session")):
+        site.secret(name, ("places.example.com", place))
     return site
 
 

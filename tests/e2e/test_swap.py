@@ -69,6 +69,48 @@ def test_basic(bench: Bench, pair: str, swapped: str) -> None:
     bench.site.assert_no_leak(answer.text().encode())
 
 
+@pytest.mark.parametrize(
+    ("secret", "headers", "target"),
+    [
+        ("in-query", [], "/echo?a=%20&key={}&b=1"),
+        ("in-path", [], "/bot{}/echo?a=1"),
+        ("in-cookie", [("Cookie", "a=1; session={}; b=2")], "/echo"),
+    ],
+)
+def test_other_places(bench: Bench, secret: str, headers: list[tuple[str, str]], target: str) -> None:
+    """In the query, the path or a cookie, the token goes out as the credential; what is around it stays."""
+    token = bench.site.token(secret)
+    key = next(key for key in bench.site.credentials if f"-{secret}-" in key)
+
+    answer = bench.proxy.get(
+        "places.example.com", target.format(token), *((name, value.format(token)) for name, value in headers)
+    )
+
+    (received,) = bench.upstream.requests
+    assert received.target == target.format(key)
+    assert all(received.header(name) == value.format(key) for name, value in headers)
+    assert received.raw_head.count(key.encode()) == 1
+    assert not find_lookalikes(received.raw_head.decode())
+    bench.site.assert_no_leak(answer.text().encode())
+    (intent,) = bench.intents()
+    assert key not in str(intent)
+    assert not find_lookalikes(str(intent))
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/echo?key={}&key=1", "/echo?key={0}&other={0}", "/bot{0}/{0}", "/x/bot{}/", "/bot{}x/echo", "/?x=%73eks{1}"],
+)
+def test_beside_the_place(bench: Bench, target: str) -> None:
+    """Twice, elsewhere, or with more in it: refused, and nothing goes out."""
+    token = bench.site.token("in-path" if "bot" in target else "in-query")
+
+    answer = bench.proxy.get("places.example.com", target.format(token, token.removeprefix("seks")))
+
+    assert answer.code in ("token_misplaced", "token_malformed")
+    bench.untouched(opened=1)
+
+
 @pytest.mark.parametrize("path", ["/echo", "/redirect", "/drip", "/gone", *(f"/split?at={at}" for at in (1, 20, 30))])
 def test_what_comes_back(bench: Bench, path: str) -> None:
     """Where the host repeats the credential, in head, body or stream, the agent sees its token."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seks_addon.placements.basic import BasicPlacement, decode_basic
-from tests.samples import KEY, OTHER_TOKEN, TOKEN, basic
+from tests.samples import KEY, OTHER_TOKEN, TOKEN, basic, head_of
 
 
 def encoded(pair: bytes) -> str:
@@ -72,7 +72,7 @@ def test_match(part: str, username: str, password: str, found: bool) -> None:
     """A half is matched where it may carry a token and is nothing but one."""
     headers = [("Authorization", basic(username, password))]
 
-    tokens = [match.token for match in BasicPlacement(part).match(headers)]
+    tokens = [match.token for match in BasicPlacement(part).match(head_of(headers))]
 
     assert tokens == ([TOKEN] if found else [])
 
@@ -81,13 +81,13 @@ def test_two_tokens_in_a_pair() -> None:
     """At the most one of them is matched: the other is a stray, for whoever decides."""
     headers = [("Authorization", basic(TOKEN, OTHER_TOKEN))]
 
-    assert [match.token for match in BasicPlacement("either").match(headers)] == [TOKEN]
-    assert [match.token for match in BasicPlacement("password").match(headers)] == [OTHER_TOKEN]
+    assert [match.token for match in BasicPlacement("either").match(head_of(headers))] == [TOKEN]
+    assert [match.token for match in BasicPlacement("password").match(head_of(headers))] == [OTHER_TOKEN]
 
 
 def test_other_headers() -> None:
     """Basic stands in Authorization only."""
-    assert list(BasicPlacement("either").match([("X-Authorization", basic("x", TOKEN))])) == []
+    assert list(BasicPlacement("either").match(head_of([("X-Authorization", basic("x", TOKEN))]))) == []
 
 
 @pytest.mark.parametrize("name", ["Authorization", "AUTHORIZATION"])
@@ -97,8 +97,8 @@ def test_the_other_half_keeps_its_bytes(name: str) -> None:
     before = [(name, encoded(b"\xe9\xff:" + TOKEN.encode()))]
     after = [(name, encoded(TOKEN.encode() + b":\xe9:\xff"))]
 
-    [first] = BasicPlacement("password").match(before)
-    [second] = BasicPlacement("username").match(after)
+    [first] = BasicPlacement("password").match(head_of(before))
+    [second] = BasicPlacement("username").match(head_of(after))
 
     assert first.render(credential) == encoded(b"\xe9\xff:" + credential.encode()).encode()
     assert second.render(credential) == encoded(credential.encode() + b":\xe9:\xff").encode()
@@ -106,6 +106,6 @@ def test_the_other_half_keeps_its_bytes(name: str) -> None:
 
 def test_form_is_the_whole_pair() -> None:
     """The scrubber looks for the pair as it is sent: an upstream may echo it."""
-    [match] = BasicPlacement("password").match([("Authorization", basic("x", TOKEN))])
+    [match] = BasicPlacement("password").match(head_of([("Authorization", basic("x", TOKEN))]))
 
     assert match.form(KEY) == base64.b64encode(b"x:" + KEY.encode())

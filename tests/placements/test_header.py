@@ -4,7 +4,7 @@ import pytest
 
 from seks_addon.errors import InputError
 from seks_addon.placements.header import FORBIDDEN, HeaderPlacement
-from tests.samples import KEY, TOKEN
+from tests.samples import KEY, TOKEN, head_of
 
 BEARER = HeaderPlacement.parse_bearer("")
 
@@ -27,7 +27,7 @@ def test_match(form: str, value: str) -> None:
     """The words before it may be in any case; the blanks after them may be more."""
     placement = HeaderPlacement.parse(f"X-Key: {form}")
 
-    [match] = placement.match([("x-KEY", value)])
+    [match] = placement.match(head_of([("x-KEY", value)]))
 
     assert match.token == TOKEN
     assert match.render(KEY).decode() == value.replace(TOKEN, KEY)
@@ -59,14 +59,14 @@ def test_no_match(form: str, value: str) -> None:
     """Anything else in the header, and the token isn't the whole of it."""
     placement = HeaderPlacement.parse(f"X-Key: {form}")
 
-    assert list(placement.match([("X-Key", value)])) == []
+    assert list(placement.match(head_of([("X-Key", value)]))) == []
 
 
 def test_every_header_of_that_name() -> None:
     """Each one that fits is found, with its place; others are left alone."""
     headers = [("Authorization", f"Bearer {TOKEN}"), ("X", f"Bearer {TOKEN}"), ("AUTHORIZATION", f"bearer {TOKEN}")]
 
-    assert [match.index for match in BEARER.match(headers)] == [0, 2]
+    assert [match.index for match in BEARER.match(head_of(headers))] == [0, 2]
 
 
 @pytest.mark.parametrize("name", [*sorted(FORBIDDEN), "Host", "Proxy-Authorization", "TE"])

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from seks_addon import placements
 from seks_addon.errors import InputError
-from seks_addon.placements import Header, Placement
-from tests.samples import OTHER_TOKEN, TOKEN, basic
+from seks_addon.head import Header
+from seks_addon.placements import Placement
+from tests.samples import OTHER_TOKEN, TOKEN, basic, head_of
 
 SPECS = [
     "bearer",
@@ -76,7 +77,20 @@ def test_parse(spec: str, stored: str) -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    ["", ":", "cookie", "Bearer", "query:key", "bearer:x", "basic:both", "header", "header:", "header:X-Api-Key"],
+    [
+        "",
+        ":",
+        "trailer",
+        "Bearer",
+        "cookie",
+        "query:",
+        "path",
+        "bearer:x",
+        "basic:both",
+        "header",
+        "header:",
+        "header:X-Api-Key",
+    ],
 )
 def test_no_placement(spec: str) -> None:
     """Anything else is refused."""
@@ -99,7 +113,7 @@ def test_match_then_render(placement: Placement, token: str, credential: str, ha
     name, value = header_with(placement, token, half)
     headers = [("Accept", "*/*")] * index + [(name, value)]
 
-    [match] = placement.match(headers)
+    [match] = placement.match(head_of(headers))
 
     assert (match.index, match.token, match.where) == (index, token, placement.where)
     assert match.render(token).decode("latin-1") == value
@@ -124,10 +138,10 @@ def test_a_value_with_more_in_it(placement: Placement, token: str, half: str, mo
     elif in_front and not more.strip(" \t") and " {}" in placement.spec:
         return  # more blanks before it are none of the value
 
-    assert token not in [match.token for match in placement.match([(name, value)])]
+    assert token not in [match.token for match in placement.match(head_of([(name, value)]))]
 
 
 @given(PLACEMENTS, st.lists(st.tuples(st.text(max_size=8) | st.just("Authorization"), st.text(max_size=20))))
 def test_values_that_are_no_tokens(placement: Placement, headers: list[Header]) -> None:
     """What doesn't look like a token is none of a placement's business, whatever it is."""
-    assert list(placement.match(headers)) == []
+    assert list(placement.match(head_of(headers))) == []

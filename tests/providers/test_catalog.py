@@ -12,7 +12,7 @@ from seks_addon.providers import Catalog, Provider, parse_provider
 from seks_addon.secret import Secret
 from seks_addon.tokens import is_token, new_token
 from seks_addon.vault import Vault
-from tests.samples import KEY, basic, new_home
+from tests.samples import KEY, basic, head_of, new_home
 
 CATALOG = Catalog()
 ATLEAST = {
@@ -91,7 +91,7 @@ def test_endpoints(provider: Provider) -> None:
 @pytest.mark.parametrize("provider", CATALOG, ids=lambda provider: provider.name)
 def test_native_look(provider: Provider) -> None:
     """A credential of the vendor's looks like one; a fake token and an empty text don't pass for it."""
-    likely = provider.native_prefix + "0" * 64
+    likely = ("123456789:" if provider.name == "telegram" else provider.native_prefix) + "0" * 64
 
     assert provider.looks_native(likely)
     assert not provider.looks_native("")
@@ -124,6 +124,8 @@ def test_names_are_told_apart() -> None:
         ("openrouter", "openrouter.ai", ("Authorization", "Bearer {}")),
         ("slack", "slack.com", ("Authorization", "Bearer {}")),
         ("stripe", "api.stripe.com", ("Authorization", "Bearer {}")),
+        ("google", "generativelanguage.googleapis.com", ("?key", "{}")),
+        ("telegram", "api.telegram.org", ("/bot", "{}")),
         ("brave", "api.search.brave.com", ("X-Subscription-Token", "{}")),
     ],
 )
@@ -132,11 +134,14 @@ def test_what_clients_send(name: str, host: str, header: tuple[str, str]) -> Non
     token = new_token(name)
     kind, _, user = header[1].partition(" ")
     value = basic(user, token) if kind == "basic" else header[1].format(token)
+    head = head_of([(header[0], value)])
+    if header[0].startswith(("/", "?")):
+        head = head_of(target=f"/v1?key={token}" if header[0] == "?key" else f"/bot{token}/getMe")
 
     endpoint = Binding(CATALOG.get(name).endpoints).at(Origin(host, 443))
 
     assert endpoint is not None
-    assert [m.token for p in endpoint.placements for m in p.match([(header[0], value)])] == [token]
+    assert [m.token for p in endpoint.placements for m in p.match(head)] == [token]
 
 
 def test_stripe_s_basic() -> None:
@@ -145,7 +150,7 @@ def test_stripe_s_basic() -> None:
     token = new_token("stripe")
 
     assert endpoint is not None
-    assert any(list(p.match([("Authorization", basic(token, ""))])) for p in endpoint.placements)
+    assert any(list(p.match(head_of([("Authorization", basic(token, ""))]))) for p in endpoint.placements)
 
 
 @pytest.mark.parametrize(("asked", "name"), [("OpenAI", "openai"), ("claude", "anthropic"), ("GH", "github")])
@@ -198,7 +203,7 @@ def test_a_file_is_a_provider(tmp_path: Path) -> None:
     assert grant is not None
     endpoint = grant.binding.at(Origin("eu.acme.example", 8443))
     assert endpoint is not None
-    [match] = endpoint.placements[0].match([("x-acme", f"key {text}")])
+    [match] = endpoint.placements[0].match(head_of([("x-acme", f"key {text}")]))
     assert match.render(KEY) == f"key {KEY}".encode()
 
 
@@ -240,7 +245,7 @@ def test_no_folder(tmp_path: Path) -> None:
         ('["git.acme.example"]', '["https://acme.example"]', "no host name"),
         ('["basic:password"]', '"bearer"', "'placements' must be a list"),
         ('["basic:password"]', "[]", "no placement"),
-        ('["basic:password"]', '["cookie:x"]', "no placement"),
+        ('["basic:password"]', '["trailer:x"]', "no placement"),
         ('["basic:password"]', '["header:Host: {}"]', "can't carry"),
         ("acme-[a-z]{4,}", "acme-[", "acme.toml: "),
         ("[native]", 'native = "x"\n[other]', "acme.toml: "),

@@ -1,0 +1,44 @@
+"""The head of a request in plain values."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+#: A header's name and value as they came, each byte one character (latin-1).
+Header = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A request's head in plain values; `target` is path and query as they were sent."""
+
+    method: str
+    target: str
+    version: str
+    headers: tuple[Header, ...]
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        return self.target.partition("?")[2]
+
+    def values(self, name: str) -> list[str]:
+        """Every value of the header `name`, which is given in lower case."""
+        return [value for header, value in self.headers if header.lower() == name]
+
+    def without(self, names: Iterable[str]) -> "Head":
+        """A copy that lacks the headers `names`, given in lower case."""
+        gone = frozenset(names)
+        return replace(self, headers=tuple(h for h in self.headers if h[0].lower() not in gone))
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether it asks for a WebSocket, and for nothing else (RFC 6455 section 4.1)."""
+        return (
+            self.method == "GET"
+            and [value.lower() for value in self.values("upgrade")] == ["websocket"]
+            and bool(self.values("sec-websocket-key"))
+        )
