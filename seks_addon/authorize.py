@@ -1,7 +1,8 @@
 """May this request use these tokens? Plain values in, substitutions or a refusal out; nothing is decrypted here."""
 
+import contextlib
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,7 +10,7 @@ from seks_addon import strict
 from seks_addon.binding import Endpoint
 from seks_addon.destination.host import Origin
 from seks_addon.head import Head, Header
-from seks_addon.placements import Match
+from seks_addon.placements import BodyPlacement, Match, Place
 from seks_addon.placements.basic import decode_basic
 from seks_addon.policy import expired
 from seks_addon.refusal import Refused
@@ -60,14 +61,48 @@ def decide(head: Head, origin: Origin, scheme: str, agent: Agent, resolve: Resol
     grants = {token: _live_grant(token, agent, resolve, moment) for token in found}
     substitutions = []
     for token, grant in grants.items():
-        try:
-            substitutions += _substitutions(head, origin, token, grant)
-        except TokenRefused:
-            raise
-        except Refused as refusal:
-            raise TokenRefused(refusal, grant) from None
-    _refuse_strays(head, {sub.match.index for sub in substitutions}, grants)
+        with _concerning(grant):
+            endpoint = _endpoint(origin, grant)
+            substitutions += _substitutions(head, endpoint, grant, _matches(head, endpoint, token))
+    _refuse_strays(head, {sub.match.place for sub in substitutions}, grants)
     return Decision(head, tuple(substitutions))
+
+
+def decide_body(
+    head: Head,
+    body: bytes,
+    places: Collection[BodyPlacement],
+    origin: Origin,
+    agent: Agent,
+    resolve: Resolve,
+    moment: datetime,
+) -> tuple[Substitution, ...]:
+    """Judge what stands in the declared places of a body; what looks like a token elsewhere in it is only text.
+
+    Raises `Refused` as `decide` does.
+    """
+    found = {match.token: match for placement in places for match in placement.match_body(body)}
+    if len(found) > 1:
+        raise Refused("token_misplaced", "More than one token stands in the body; one can be swapped.")
+    substitutions: list[Substitution] = []
+    for token, match in found.items():
+        grant = _live_grant(token, agent, resolve, moment)
+        with _concerning(grant):
+            endpoint = _endpoint(origin, grant)
+            declared = [match] if match.where in (placement.where for placement in endpoint.placements) else []
+            substitutions += _substitutions(head, endpoint, grant, declared)
+    return tuple(substitutions)
+
+
+@contextlib.contextmanager
+def _concerning(grant: Grant) -> Iterator[None]:
+    """Let a refusal say which token it is about."""
+    try:
+        yield
+    except TokenRefused:
+        raise
+    except Refused as refusal:
+        raise TokenRefused(refusal, grant) from None
 
 
 def _live_grant(token: str, agent: Agent, resolve: Resolve, moment: datetime) -> Grant:
@@ -101,21 +136,23 @@ def _live_grant(token: str, agent: Agent, resolve: Resolve, moment: datetime) ->
     return grant
 
 
-def _substitutions(head: Head, origin: Origin, token: str, grant: Grant) -> list[Substitution]:
-    endpoint = grant.binding.at(origin)
-    if endpoint is None:
-        raise Refused(
-            "host_not_allowed",
-            f"The secret {grant.secret!r} is not bound to {origin}.",
-            hint=f"It is bound to {', '.join(grant.binding.hosts)}.",
-        )
-    matches = _matches(head, endpoint, token)
+def _endpoint(origin: Origin, grant: Grant) -> Endpoint:
+    if endpoint := grant.binding.at(origin):
+        return endpoint
+    raise Refused(
+        "host_not_allowed",
+        f"The secret {grant.secret!r} is not bound to {origin}.",
+        hint=f"It is bound to {', '.join(grant.binding.hosts)}.",
+    )
+
+
+def _substitutions(head: Head, endpoint: Endpoint, grant: Grant, matches: Sequence[Match]) -> list[Substitution]:
     if not matches:
         raise _misplaced(endpoint, grant)
-    claimed = [match.index for match in matches if match.index is not None]
+    claimed = [match.place for match in matches if isinstance(match.place, int)]
     strict.check_with_token(head, claimed, encoded_slash=endpoint.encoded_slash)
     # A token in the path has no name that a policy could hold.
-    path = head.path.replace(token, "{}")
+    path = head.path.replace(matches[0].token, "{}")
     grant.binding.policy.check(head.method, path, whose=f"the secret {grant.secret!r}")
     grant.policy.check(head.method, path, whose=f"the token for the secret {grant.secret!r}")
     return [Substitution(match, grant) for match in matches]
@@ -123,7 +160,7 @@ def _substitutions(head: Head, origin: Origin, token: str, grant: Grant) -> list
 
 def _matches(head: Head, endpoint: Endpoint, token: str) -> list[Match]:
     by_place = {
-        match.index: match
+        match.place: match
         for placement in endpoint.placements
         for match in placement.match(head)
         if match.token == token
@@ -131,11 +168,11 @@ def _matches(head: Head, endpoint: Endpoint, token: str) -> list[Match]:
     return list(by_place.values())
 
 
-def _refuse_strays(head: Head, claimed: set[int | None], grants: dict[str, Grant]) -> None:
+def _refuse_strays(head: Head, claimed: set[int | Place], grants: dict[str, Grant]) -> None:
     """Raise where a token stands anywhere but in the claimed places, or more than once in one of them."""
     places = []
     # What is encoded in the target is in the decoded one too.
-    if None not in claimed or len(find_lookalikes(_texts_of_target(head)[-1])) != 1:
+    if Place.TARGET not in claimed or len(find_lookalikes(_texts_of_target(head)[-1])) != 1:
         places.append(_texts_of_target(head))
     for index, header in enumerate(head.headers):
         texts = _texts_of_header(header)

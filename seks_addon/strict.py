@@ -12,6 +12,8 @@ from seks_addon.refusal import Refused
 #: Request line and headers together, in bytes; and how many headers.
 MAX_HEAD: Final = 64 * 1024
 MAX_HEADERS: Final = 200
+#: What is read whole of a body in which a token may stand, in bytes.
+MAX_BODY: Final = 8 * 1024 * 1024
 
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -65,6 +67,12 @@ def check_framing(head: Head) -> None:
         raise _malformed("The only transfer coding of a request is chunked.")
     if codings and head.version != "HTTP/1.1":
         raise _malformed("Only HTTP/1.1 knows transfer codings.")
+
+
+def check_body_size(size: int) -> None:
+    """Raise `Refused` where a body in which a token may stand is too long to be read whole."""
+    if size > MAX_BODY:
+        raise Refused("body_too_large")
 
 
 def strip_hop_by_hop(head: Head) -> Head:

@@ -96,7 +96,7 @@ def test_token_in_its_place(header: tuple[str, str], rendered: str) -> None:
     assert decision.head == request
     [substitution] = decision.substitutions
     assert substitution.grant is GRANT
-    assert (substitution.match.index, substitution.match.token) == (2, TOKEN)
+    assert (substitution.match.place, substitution.match.token) == (2, TOKEN)
     assert substitution.match.render(KEY) == rendered.encode()
 
 
@@ -120,7 +120,7 @@ def test_two_secrets_in_one_request() -> None:
     """Each token in its own place is swapped for its own secret."""
     decision = judge(head(BEARER, ("X-Other", OTHER_TOKEN)))
 
-    assert [(sub.match.index, sub.grant) for sub in decision.substitutions] == [(1, GRANT), (2, OTHER_GRANT)]
+    assert [(sub.match.place, sub.grant) for sub in decision.substitutions] == [(1, GRANT), (2, OTHER_GRANT)]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_same_token_in_two_places() -> None:
     """Two declared headers may each hold the token: some clients send both."""
     decision = judge(head(BEARER, ("X-Api-Key", TOKEN)))
 
-    assert sorted(sub.match.index for sub in decision.substitutions) == [1, 2]
+    assert sorted(sub.match.place for sub in decision.substitutions) == [1, 2]
 
 
 @pytest.mark.parametrize("scheme", ["http", "ws", ""])
@@ -324,7 +324,7 @@ def test_what_a_token_strips() -> None:
     decision = judge(head(("Range", "bytes=0-1"), ("X-Method-Override", "DELETE"), BEARER))
 
     assert decision.head == head(BEARER)
-    assert [sub.match.index for sub in decision.substitutions] == [1]
+    assert [sub.match.place for sub in decision.substitutions] == [1]
 
 
 NOISE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=6)
@@ -377,7 +377,7 @@ def test_used_only_where_declared(headers: list[tuple[str, str]], target: str) -
 
     declared = 0
     for substitution in decision.substitutions:
-        name, value = decision.head.headers[substitution.match.index]
+        name, value = decision.head.headers[substitution.match.place]
         scheme, _, token = value.rpartition(" ") if name.lower() == "authorization" else ("", "", value)
         assert name.lower() in {"authorization", "x-api-key"}
         assert (token, scheme.strip().lower()) == (TOKEN, "bearer" if name.lower() == "authorization" else "")

@@ -30,7 +30,7 @@ def command() -> None:
     "placements",
     multiple=True,
     metavar="SPEC",
-    help="Another place: bearer, basic:PART, query:NAME, path:/bot{}/, cookie:NAME; repeatable.",
+    help="Another place: bearer, basic:PART, query:NAME, path:/bot{}/, cookie:NAME, form:NAME, json:/POINTER; repeatable.",
 )
 @click.option(
     "--env",

@@ -29,11 +29,12 @@ from seks_addon.addon.service import Service
 from seks_addon.addon.session import Session, identify, require_enabled
 from seks_addon.addon.sockets import close_for_good
 from seks_addon.audit import Outcome
-from seks_addon.authorize import decide
+from seks_addon.authorize import decide, decide_body
 from seks_addon.destination import authority
 from seks_addon.destination.host import Origin, is_address, is_loopback
 from seks_addon.errors import SeksError
 from seks_addon.head import Head
+from seks_addon.placements import BodyPlacement
 from seks_addon.refusal import Refused
 from seks_addon.timing import now
 
@@ -223,8 +224,12 @@ class SeksAddon:
             head, exchange.origin, exchange.scheme, session.agent, self.service().vault.tokens.resolve, now()
         )
         head, exchange.substitutions = decision.head, decision.substitutions
+        exchange.body_places = self._body_places(exchange, head)
+        if exchange.body_places:
+            head = strict.strip_for_token(head)
+            strict.check_body_size(int(next(iter(head.values("content-length")), "0")))
         fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head.headers]
-        if decision.substitutions:
+        if decision.substitutions or exchange.body_places:
             # Appended, so that the places of the tokens stay where they are.
             fields = [(n, b"identity" if n.lower() == b"accept-encoding" else v) for n, v in fields]
             if not head.values("accept-encoding"):
@@ -232,8 +237,46 @@ class SeksAddon:
         elif exchange.head.is_websocket and not self.service().vault.secrets.bound_to(exchange.origin):
             fields += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
         flow.request.headers.fields = exchange.judged = tuple(fields)
+        if exchange.body_places:
+            # Read whole, then `request` decides.
+            return
         flow.request.stream = exchange.count_request
         await exchange.record_intents(self.service().audit)
+
+    @fails_closed(shut.request)
+    async def request(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is None:
+            raise Refused("internal")
+        if not exchange.body_places:
+            return
+        assert exchange.origin is not None and exchange.head is not None and exchange.session.agent is not None
+        body = flow.request.data.content or b""
+        exchange.request_bytes = len(body)
+        self.service().vault.refresh()
+        exchange.substitutions += decide_body(
+            exchange.head,
+            body,
+            exchange.body_places,
+            exchange.origin,
+            exchange.session.agent,
+            self.service().vault.tokens.resolve,
+            now(),
+        )
+        await exchange.record_intents(self.service().audit)
+
+    def _body_places(self, exchange: Exchange, head: Head) -> frozenset[BodyPlacement]:
+        """The places in this request's body in which one of the agent's tokens may stand."""
+        types = head.values("content-type")
+        if exchange.scheme != "https" or len(types) != 1 or head.values("content-encoding"):
+            return frozenset()
+        media_type = types[0].partition(";")[0].strip().lower()
+        assert exchange.origin is not None and exchange.session.agent is not None
+        return frozenset(
+            placement
+            for placement in self.service().vault.secrets.places_at(exchange.origin, exchange.session.agent)
+            if isinstance(placement, BodyPlacement) and placement.reads(media_type)
+        )
 
     def _enter_tunnel(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         """A request inside a tunnel: its host was judged at the CONNECT, its agent is judged again."""

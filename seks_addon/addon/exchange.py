@@ -20,6 +20,7 @@ from seks_addon.audit import AuditWriter, Event, Outcome, Record
 from seks_addon.authorize import Substitution, TokenRefused
 from seks_addon.destination.host import Origin
 from seks_addon.head import Head
+from seks_addon.placements import BodyPlacement, Place
 from seks_addon.refusal import Refused
 from seks_addon.scrub import Scrubber
 from seks_addon.secret import Secret
@@ -58,7 +59,8 @@ class Exchange:
 
     `refusal` is what the request is answered with instead of being sent on, `answered` says that it was.
     `last_on_connection`: the host closes the connection after this answer. `judged` are the request's headers
-    as they were decided upon, which is what the indexes of `substitutions` are for.
+    as they were decided upon, which is what the indexes of `substitutions` are for. `body_places` are those in which
+    a token may stand in the body, which is then read whole before the request is sent on.
     """
 
     session: Session
@@ -67,6 +69,7 @@ class Exchange:
     head: Head | None = None
     substitutions: tuple[Substitution, ...] = ()
     judged: tuple[tuple[bytes, bytes], ...] = ()
+    body_places: frozenset[BodyPlacement] = frozenset()
     refusal: Refused | None = None
     request_id: str = field(default_factory=new_request_id)
     started: float = field(default_factory=time.monotonic)
@@ -77,7 +80,7 @@ class Exchange:
     last_on_connection: bool = False
     _intents: list[tuple[Record, int]] = field(default_factory=list)
     _scrubber: Scrubber = field(default_factory=lambda: Scrubber(()))
-    _as_sent: tuple[bytes, tuple[tuple[bytes, bytes], ...]] | None = None
+    _as_sent: tuple[bytes, tuple[tuple[bytes, bytes], ...], bytes | None] | None = None
 
     @classmethod
     def begin(cls, flow: http.HTTPFlow, session: Session) -> "Exchange":
@@ -111,25 +114,29 @@ class Exchange:
 
     def inject(self, request: http.Request, reveal: Callable[[Grant], Secret]) -> None:
         """Swap the tokens in the request's head for what they stand for; `restore` undoes it."""
-        target, fields = request.data.path, list(request.headers.fields)
+        target, content, fields = request.data.path, request.data.content, list(request.headers.fields)
         forms: list[tuple[bytes, bytes]] = []
         for substitution in self.substitutions:
             match, value = substitution.match, reveal(substitution.grant).reveal()
-            if match.index is None:
+            if match.place is Place.TARGET:
                 target = match.render(value)
+            elif match.place is Place.BODY:
+                content = match.render(value)
+                length = b"%d" % len(content)
+                fields = [(n, length if n.lower() == b"content-length" else v) for n, v in fields]
             else:
                 # Looked for: since the decision mitmproxy took `Expect` out, and what was behind it moved up.
-                index = fields.index(self.judged[match.index])
+                index = fields.index(self.judged[match.place])
                 fields[index] = (fields[index][0], match.render(value))
             forms += [(form(value), form(match.token)) for form in (str.encode, match.form)]
         self._scrubber = Scrubber(forms)
-        self._as_sent = (request.data.path, request.headers.fields)
-        request.data.path, request.headers.fields = target, tuple(fields)
+        self._as_sent = (request.data.path, request.headers.fields, request.data.content)
+        request.data.path, request.headers.fields, request.data.content = target, tuple(fields), content
 
     def restore(self, request: http.Request) -> None:
         """Put the tokens back, so that nothing that looks at the flow later sees a credential."""
         if self._as_sent is not None:
-            request.data.path, request.headers.fields = self._as_sent
+            request.data.path, request.headers.fields, request.data.content = self._as_sent
             self._as_sent = None
 
     def count_request(self, chunk: bytes) -> list[bytes]:

@@ -43,6 +43,7 @@ from seks_addon.addon.guard import as_refusal
 from seks_addon.addon.http1 import MAX_BUFFERED, SeksHttp1Server, code_of
 from seks_addon.addon.respond import refusal_response
 from seks_addon.refusal import Refused
+from seks_addon.strict import MAX_BODY
 
 Commands = layer.CommandGenerator[None]
 
@@ -165,6 +166,9 @@ class SeksHttpStream(HttpStream):
     def state_consume_request_body(self, event: events.Event) -> Commands:
         yield from super().state_consume_request_body(event)
         self._restore()
+        if len(self.request_body_buf) > MAX_BODY:
+            self.request_body_buf.clear()
+            yield from self._refuse(Refused("body_too_large"))
 
     def handle_protocol_error(self, event: RequestProtocolError | ResponseProtocolError) -> Commands:
         if isinstance(event, ResponseProtocolError) and self._can_still_answer:

@@ -3,20 +3,31 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 
 from seks_addon.head import Head
+
+#: A request's body, whole.
+Body = bytes
+
+
+class Place(Enum):
+    """A part of a request that isn't one of its headers."""
+
+    TARGET = "target"
+    BODY = "body"
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
     """The whole value of a placement, believed to be a token.
 
-    `index` is the header's place in the request, or None for the target. `render` makes that header's value, or the
-    target, around another credential; `form` makes the text that the credential takes there (for the scrubber: a
+    `place` is the index of a header, or another part of the request. `render` makes that header's value, or that
+    part, around another credential; `form` makes the text that the credential takes there (for the scrubber: a
     Basic pair is one text).
     """
 
-    index: int | None
+    place: int | Place
     token: str
     where: str
     render: Callable[[str], bytes]
@@ -42,3 +53,18 @@ class Placement(ABC):
 
     def check_value(self, value: str) -> None:  # noqa: B027 - most places take any
         """Raise `InputError` where a credential can't stand in this place; the message doesn't quote it."""
+
+
+class BodyPlacement(Placement):
+    """A declared place in the body, which is then read whole before anything of the request goes out."""
+
+    def match(self, head: Head) -> Iterator[Match]:
+        return iter(())
+
+    @abstractmethod
+    def reads(self, content_type: str) -> bool:
+        """Tell whether the place is in bodies of that media type, given in lower case without parameters."""
+
+    @abstractmethod
+    def match_body(self, body: Body) -> Iterator[Match]:
+        """Find what stands in this place and looks like a token."""

@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from seks_addon.errors import InputError
 from seks_addon.head import Head
-from seks_addon.placements.base import Match, Placement
+from seks_addon.placements.base import Match, Place, Placement
 from seks_addon.tokens import find_lookalikes
 
 # RFC 3986 section 3.3: segments of unreserved characters and the marks that need no encoding there.
@@ -63,4 +63,4 @@ class PathPlacement(Placement):
         def target(text: str) -> bytes:
             return before.encode("latin-1") + encoded(text) + after.encode("latin-1")
 
-        return Match(None, token, self.where, render=target, form=encoded)
+        return Match(Place.TARGET, token, self.where, render=target, form=encoded)

@@ -7,7 +7,7 @@ from typing import Self
 
 from seks_addon.errors import InputError
 from seks_addon.head import Head
-from seks_addon.placements.base import Match, Placement
+from seks_addon.placements.base import Match, Place, Placement
 from seks_addon.tokens import find_lookalikes
 
 
@@ -33,22 +33,11 @@ class QueryPlacement(Placement):
         return f"query parameter {self.name}"
 
     def match(self, head: Head) -> Iterator[Match]:
-        parts = head.query.split("&")
-        places = [place for place, part in enumerate(parts) if self._is_named(part)]
-        if len(places) == 1:
-            name, _, value = parts[places[0]].partition("=")
-            if find_lookalikes(value) == [value]:
-                before = [*parts[: places[0]], f"{name}="]
-                yield self._match(value, f"{head.path}?{'&'.join(before)}", parts[places[0] + 1 :])
+        if found := find_parameter(head.query, self.name):
+            before, token, after = found
+            yield self._match(f"{head.path}?{before}", token, after)
 
-    def _is_named(self, part: str) -> bool:
-        # `;` separates parameters too, for some servers.
-        names = (piece.partition("=")[0] for piece in part.split(";"))
-        return self.name in (urllib.parse.unquote_plus(name, "latin-1") for name in names)
-
-    def _match(self, token: str, before: str, rest: list[str]) -> Match:
-        after = "".join(f"&{part}" for part in rest)
-
+    def _match(self, before: str, token: str, after: str) -> Match:
         def encoded(text: str) -> bytes:
             # RFC 3986 section 2.3: all that isn't unreserved; UTF-8 first.
             return urllib.parse.quote(text, safe="").encode()
@@ -56,4 +45,26 @@ class QueryPlacement(Placement):
         def target(text: str) -> bytes:
             return before.encode("latin-1") + encoded(text) + after.encode("latin-1")
 
-        return Match(None, token, self.where, render=target, form=encoded)
+        return Match(Place.TARGET, token, self.where, render=target, form=encoded)
+
+
+def find_parameter(query: str, name: str) -> tuple[str, str, str] | None:
+    """Give what stands before the value of the parameter `name`, the value, and what follows it.
+
+    None unless it is there once, and its value looks like a token.
+    """
+    parts = query.split("&")
+    places = [place for place, part in enumerate(parts) if _names(part, name)]
+    if len(places) != 1:
+        return None
+    place = places[0]
+    spelling, _, value = parts[place].partition("=")
+    if find_lookalikes(value) != [value]:
+        return None
+    return "&".join([*parts[:place], f"{spelling}="]), value, "".join(f"&{part}" for part in parts[place + 1 :])
+
+
+def _names(part: str, name: str) -> bool:
+    # `;` separates parameters too, for some servers.
+    spellings = (piece.partition("=")[0] for piece in part.split(";"))
+    return name in (urllib.parse.unquote_plus(spelling, "latin-1") for spelling in spellings)

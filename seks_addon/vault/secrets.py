@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import json
 from collections.abc import Iterator
@@ -19,10 +20,14 @@ from seks_addon.tokens import new_id
 from seks_addon.vault.clients import check_name
 
 if TYPE_CHECKING:
+    from seks_addon.placements import Placement
+    from seks_addon.vault.agents import Agent
     from seks_addon.vault.clients import Client
     from seks_addon.vault.envelope import Key
     from seks_addon.vault.store import Row, Vault
 
+#: Agents and hosts whose secrets are remembered.
+_MAX_HELD = 4096
 _SELECT = "SELECT secrets.*, clients.name AS client FROM secrets JOIN clients ON clients.id = secrets.client_id"
 
 
@@ -62,6 +67,9 @@ class Secrets:
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
+        # Which secrets an agent has at a host: asked once, until the database changes.
+        self._held: dict[tuple[str, Origin], builtins.list[str]] = {}
+        self._held_state: tuple[int, int] | None = None
 
     def add(
         self,
@@ -165,6 +173,37 @@ class Secrets:
         # The list only finds them; what a secret is bound to, its own row says, and that is authenticated. One is
         # enough: the cost doesn't grow with their number.
         return any(self._is_bound(row["secret_id"], origin) for row in rows)
+
+    def held_at(self, origin: Origin, agent: Agent) -> builtins.list[StoredSecret]:
+        """The secrets bound to `origin` that an agent has, or had, a token for; without those that were touched."""
+        found = []
+        for secret_id in self._ids_held_at(origin, agent):
+            with contextlib.suppress(VaultError, NotFoundError):
+                if (stored := self.by_id(secret_id)).binding.at(origin):
+                    found.append(stored)
+        return found
+
+    def places_at(self, origin: Origin, agent: Agent) -> frozenset[Placement]:
+        """Where tokens of an agent's may stand in a request to `origin`."""
+        endpoints = (stored.binding.at(origin) for stored in self.held_at(origin, agent))
+        return frozenset(placement for endpoint in endpoints if endpoint for placement in endpoint.placements)
+
+    def _ids_held_at(self, origin: Origin, agent: Agent) -> builtins.list[str]:
+        state = self._vault.state
+        if state != self._held_state:
+            self._held_state = state
+            self._held.clear()
+        key = (agent.id, origin)
+        if key not in self._held:
+            if len(self._held) >= _MAX_HELD:
+                self._held.clear()
+            rows = self._vault.rows(
+                "SELECT secret_id FROM (SELECT DISTINCT secret_id FROM tokens WHERE agent_id = ?)"
+                " CROSS JOIN secret_hosts USING (secret_id) WHERE host = ? AND port = ?",
+                (agent.id, origin.host, origin.port),
+            )
+            self._held[key] = [row["secret_id"] for row in rows]
+        return self._held[key]
 
     def _is_bound(self, secret_id: str, origin: Origin) -> bool:
         try:

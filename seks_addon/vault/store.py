@@ -224,6 +224,13 @@ class Vault:
         epoch.check(self, self.epoch)
         self._data_version = version
 
+    @property
+    def state(self) -> tuple[int, int]:
+        """Differs from what it was before where the database has changed since, here or in another process."""
+        with translated(self.path):
+            version = self._db.conn.execute("PRAGMA data_version").fetchone()[0]
+        return version, self._db.conn.total_changes
+
     def data_key(self, client_id: str, name: str, wrapped: bytes) -> Key:
         """Unwrap the data key of a client, which is called `name`."""
         return Key.unpack(self._master.open(wrapped, self.context("data key", client=client_id, name=name)))

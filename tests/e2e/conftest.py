@@ -39,6 +39,8 @@ def bound_site(root: Path) -> Site:
         site.secret(name)
     for name, place in (("in-query", "query:key"), ("in-path", "path:/bot{}"), ("in-cookie", "cookie:session")):
         site.secret(name, ("places.example.com", place))
+    for name, place in (("in-form", "form:client_secret"), ("in-json", "json:/auth/secret")):
+        site.secret(name, ("places.example.com", place))
     return site
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from seks_addon.tokens import find_lookalikes
+from seks_addon.tokens import find_lookalikes, new_token
 from tests.support.bench import HOST, Bench
 from tests.support.raw import basic, bearer
 
@@ -109,6 +109,89 @@ def test_beside_the_place(bench: Bench, target: str) -> None:
 
     assert answer.code in ("token_misplaced", "token_malformed")
     bench.untouched(opened=1)
+
+
+JSON = "application/json; charset=utf-8"
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(
+    ("secret", "kind", "body"),
+    [
+        ("in-form", FORM, "grant_type=client_credentials&client_secret={}&scope=a+b"),
+        ("in-json", JSON, '{{ "n": 1.50, "auth": {{"secret": "{}"}}, "ä": [] }}'),
+        ("in-json", "application/vnd.api+json", '{{"auth":{{"secret":"{}"}}}}'),
+    ],
+)
+def test_body(bench: Bench, secret: str, kind: str, body: str, chunked: bool) -> None:
+    """In a declared field of the body the token goes out as the credential; the rest stays, and the length is right."""
+    token = bench.site.token(secret)
+    key = next(key for key in bench.site.credentials if f"-{secret}-" in key)
+
+    answer = bench.post("places.example.com", "/echo", body.format(token), ("Content-Type", kind), chunked=chunked)
+
+    (received,) = bench.upstream.requests
+    assert received.body.decode() == body.format(key)
+    assert received.complete
+    assert answer.status == 200
+    bench.site.assert_no_leak(answer.text().encode())
+    intent, outcome = bench.site.records(bench.mark)[-2:]
+    assert (intent["event"], outcome["event"], outcome["outcome"]) == ("intent", "outcome", "allowed")
+    assert outcome["request_bytes"] == len(body.format(token).encode())
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (JSON, '{{"prompt": "my token is {}"}}'),
+        (JSON, '{{"auth": ["secret", "{}"]}}'),
+        (JSON, '{{"auth": {{"secret": "{0}", "secret": "{0}"}}}}'),
+        (JSON, '{{"auth": {{"secret": "{}"}}'),
+        (JSON, '{{"auth": {{"secret": "Bearer {}"}}}}'),
+        (FORM, "other={}"),
+        (FORM, "client_secret={0}&client_secret={0}"),
+        ("text/plain", "client_secret={}"),
+        ("multipart/form-data; boundary=x", "client_secret={}"),
+    ],
+)
+def test_a_token_elsewhere_in_a_body(bench: Bench, kind: str, body: str) -> None:
+    """It is text like any other, and is never swapped."""
+    text = body.format(bench.site.token("in-json"))
+
+    answer = bench.post("places.example.com", "/echo", text, ("Content-Type", kind))
+
+    (received,) = bench.upstream.requests
+    assert answer.status == 200
+    assert received.body.decode() == text
+    assert not bench.intents()
+
+
+@pytest.mark.parametrize(
+    ("secret", "place", "code"),
+    [("openai", "form", "host_not_allowed"), ("in-json", "form", "token_misplaced"), (None, "form", "token_unknown")],
+)
+def test_another_token_in_the_field(bench: Bench, secret: str | None, place: str, code: str) -> None:
+    """What stands in the field is judged as anywhere else."""
+    token = bench.site.token(secret) if secret else new_token("openai")
+
+    answer = bench.post("places.example.com", "/echo", f"client_secret={token}", ("Content-Type", FORM))
+
+    bench.refused(answer, code)
+    bench.untouched(opened=0)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_long_body(bench: Bench, chunked: bool) -> None:
+    """Where a token may stand in it, a body is read whole, up to a limit; elsewhere bodies have none."""
+    bench.site.token("in-form")
+    text = "a" * (9 << 20)
+
+    answer = bench.post("places.example.com", "/echo", text, ("Content-Type", FORM), chunked=chunked)
+
+    bench.refused(answer, "body_too_large")
+    bench.untouched(opened=0)
+    assert bench.post("places.example.com", "/echo", text, ("Content-Type", "text/plain")).status == 200
 
 
 @pytest.mark.parametrize("path", ["/echo", "/redirect", "/drip", "/gone", *(f"/split?at={at}" for at in (1, 20, 30))])

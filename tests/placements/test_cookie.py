@@ -24,7 +24,7 @@ OCTETS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_c
 def test_one_cookie(value: str, rendered: str) -> None:
     [match] = SESSION.match(head_of([("Accept", "*/*"), ("cookie", value)]))
 
-    assert (match.index, match.token) == (1, TOKEN)
+    assert (match.place, match.token) == (1, TOKEN)
     assert match.render(KEY).decode() == rendered
 
 

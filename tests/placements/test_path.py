@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seks_addon.errors import InputError
+from seks_addon.placements import Place
 from seks_addon.placements.path import PathPlacement
 from tests.samples import KEY, TOKEN, head_of
 
@@ -28,7 +29,7 @@ BOT = PathPlacement("/bot{}/")
 def test_the_segment_holds_it(form: str, target: str, rendered: str) -> None:
     [match] = PathPlacement.parse(form).match(head_of(target=target))
 
-    assert (match.index, match.token) == (None, TOKEN)
+    assert (match.place, match.token) == (Place.TARGET, TOKEN)
     assert match.render(KEY).decode() == rendered
 
 

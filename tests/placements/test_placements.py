@@ -115,7 +115,7 @@ def test_match_then_render(placement: Placement, token: str, credential: str, ha
 
     [match] = placement.match(head_of(headers))
 
-    assert (match.index, match.token, match.where) == (index, token, placement.where)
+    assert (match.place, match.token, match.where) == (index, token, placement.where)
     assert match.render(token).decode("latin-1") == value
     rendered = (name, match.render(credential).decode("latin-1"))
     if ":" not in credential or not placement.spec.startswith("basic"):

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seks_addon.errors import InputError
+from seks_addon.placements import Place
 from seks_addon.placements.query import QueryPlacement
 from tests.samples import KEY, OTHER_TOKEN, TOKEN, head_of
 
@@ -26,7 +27,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 def test_one_parameter(target: str, rendered: str) -> None:
     [match] = KEY_PARAMETER.match(head_of(target=target))
 
-    assert (match.index, match.token) == (None, TOKEN)
+    assert (match.place, match.token) == (Place.TARGET, TOKEN)
     assert match.render(KEY).decode() == rendered
 
 

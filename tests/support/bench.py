@@ -27,6 +27,7 @@ STATUS = {
     "cleartext_refused": 403,
     "agent_auth_required": 407,
     "agent_auth_failed": 407,
+    "body_too_large": 413,
     "headers_too_large": 431,
     "authority_mismatch": 421,
     "upstream_unreachable": 502,
@@ -130,6 +131,18 @@ class Bench:
     def get(self, path: str, *headers: tuple[str, str]) -> Answer:
         """A request over a connection of its own, with a token unless other headers are given."""
         return self.proxy.get(HOST, path, *(headers or [bearer(self.token)]), user=self.user)
+
+    def post(self, host: str, path: str, body: str, *headers: tuple[str, str], chunked: bool = False) -> Answer:
+        """A request with a body over a connection of its own."""
+        data = body.encode()
+        framing = ("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(len(data)))
+        if chunked:
+            pieces = [data[at : at + 50_000] for at in range(0, len(data), 50_000)]
+            data = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+        with self.proxy.tunnel(host, user=self.user) as wire:
+            wire.send_head("POST", path, framing, *headers, host=host)
+            wire.send(data)
+            return wire.answer("POST")
 
     def intents(self) -> Sequence[dict[str, Any]]:
         """The uses of a credential that were announced in this test."""
