@@ -30,7 +30,7 @@ def command() -> None:
     "placements",
     multiple=True,
     metavar="SPEC",
-    help="Another place: bearer, basic:PART, query:NAME, path:/bot{}/, cookie:NAME, form:NAME, json:/POINTER; repeatable.",
+    help="Another place: bearer, basic:PART, query:NAME, cookie:NAME, path:/bot{}/, form:NAME or json:/POINTER.",
 )
 @click.option(
     "--env",
