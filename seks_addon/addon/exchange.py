@@ -22,7 +22,7 @@ from seks_addon.destination.host import Origin
 from seks_addon.head import Head
 from seks_addon.placements import BodyPlacement, Place
 from seks_addon.refusal import Refused
-from seks_addon.scrub import Scrubber
+from seks_addon.scrub import Known, Scrubber
 from seks_addon.secret import Secret
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import redact
@@ -115,7 +115,7 @@ class Exchange:
     def inject(self, request: http.Request, reveal: Callable[[Grant], Secret]) -> None:
         """Swap the tokens in the request's head for what they stand for; `restore` undoes it."""
         target, content, fields = request.data.path, request.data.content, list(request.headers.fields)
-        forms: list[tuple[bytes, bytes]] = []
+        known: list[Known] = []
         for substitution in self.substitutions:
             match, value = substitution.match, reveal(substitution.grant).reveal()
             if match.place is Place.TARGET:
@@ -128,8 +128,8 @@ class Exchange:
                 # Looked for: since the decision mitmproxy took `Expect` out, and what was behind it moved up.
                 index = fields.index(self.judged[match.place])
                 fields[index] = (fields[index][0], match.render(value))
-            forms += [(form(value), form(match.token)) for form in (str.encode, match.form)]
-        self._scrubber = Scrubber(forms)
+            known.append(Known(value, match.token, ((match.form(value), match.form(match.token)),)))
+        self._scrubber = Scrubber.of(known)
         self._as_sent = (request.data.path, request.headers.fields, request.data.content)
         request.data.path, request.headers.fields, request.data.content = target, tuple(fields), content
 

@@ -136,7 +136,7 @@ def test_body(bench: Bench, secret: str, kind: str, body: str, chunked: bool) ->
     assert received.complete
     assert answer.status == 200
     bench.site.assert_no_leak(answer.text().encode())
-    intent, outcome = bench.site.records(bench.mark)[-2:]
+    intent, outcome = bench.proxy.records(bench.mark, 2)
     assert (intent["event"], outcome["event"], outcome["outcome"]) == ("intent", "outcome", "allowed")
     assert outcome["request_bytes"] == len(body.format(token).encode())
 

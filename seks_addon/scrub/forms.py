@@ -1,0 +1,57 @@
+"""How a credential looks when somebody wrote it down in another way, as a whole.
+
+Where each character may be written in one way or another, `escapes` finds it.
+"""
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+#: A shorter rest of base64 is found in texts that have nothing to do with the credential.
+_MIN_CORE: Final = 6
+_TO_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Known:
+    """A credential that must not come back, and what is written in its place.
+
+    `rendered` are forms that it took in the request, such as a Basic pair, each with the agent's own.
+    """
+
+    value: str
+    stand_in: str
+    rendered: tuple[tuple[bytes, bytes], ...] = ()
+
+    def forms(self) -> Iterator[tuple[bytes, bytes]]:
+        """Give (form, what to write instead) pairs: raw, hex, UTF-16, base64."""
+        yield from self.rendered
+        value, stand_in = self.value.encode(), self.stand_in.encode()
+        yield value, stand_in
+        yield value.hex().encode(), stand_in.hex().encode()
+        yield value.hex().upper().encode(), stand_in.hex().upper().encode()
+        yield from self._utf16()
+        # As long, modulo three, as the credential: what follows in the same base64 stays readable.
+        padded = stand_in + b"_" * ((len(value) - len(stand_in)) % 3)
+        for before in range(3):
+            core = base64_core(value, before)
+            if len(core) >= _MIN_CORE:
+                instead = base64_core(padded, before)
+                yield core, instead
+                yield core.translate(_TO_URL_SAFE), instead.translate(_TO_URL_SAFE)
+
+    def _utf16(self) -> Iterator[tuple[bytes, bytes]]:
+        value, stand_in = self.value.encode("utf-16-le"), self.stand_in.encode("utf-16-le")
+        if self.value.isascii():
+            # Both byte orders have this within.
+            yield value[:-1], stand_in[:-1]
+        else:
+            yield value, stand_in
+            yield self.value.encode("utf-16-be"), self.stand_in.encode("utf-16-be")
+
+
+def base64_core(value: bytes, before: int) -> bytes:
+    """Give the characters of base64 that depend on `value` alone, where so many bytes, modulo 3, stand before it."""
+    encoded = base64.b64encode(bytes(before) + value)
+    return encoded[-(-8 * before // 6) : 8 * (before + len(value)) // 6]
