@@ -31,10 +31,7 @@ class Home:
     def find(cls, option: str | os.PathLike[str] | None = None, env: Mapping[str, str] = os.environ) -> "Home":
         """Take the home from an option, else `$SEKS_HOME`, else `~/.seks`."""
         chosen = Path(option or env.get("SEKS_HOME") or "~/.seks")
-        try:
-            return cls(chosen.expanduser().absolute())
-        except RuntimeError:
-            raise HomeError(f"there is no user whose home {chosen} is below") from None
+        return cls(plain_path(chosen))
 
     @property
     def vault(self) -> Path:
@@ -96,12 +93,19 @@ class Home:
             raise HomeError(f"can't make the home {self.root}: {error.strerror}") from None
 
     @contextlib.contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Keep other processes out of what is done in several steps; the kernel lets go when this one ends."""
+    def exclusive(self, *, wait: bool = True) -> Iterator[bool]:
+        """Keep other processes out of what is done in several steps; the kernel lets go when this one ends.
+
+        Gives False where somebody is at it and it isn't waited for.
+        """
         descriptor = os.open(self.root, os.O_RDONLY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+            yield True
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -127,6 +131,19 @@ class Home:
             if path.exists():
                 require_private(path)
         self.sweep()
+
+
+def plain_path(path: Path) -> Path:
+    """Make a path that somebody named absolute, with `~` for his home; raises `HomeError`."""
+    try:
+        plain = path.expanduser().absolute()
+        str(plain).encode()
+    except RuntimeError:
+        raise HomeError(f"there is no user whose home {path} is below") from None
+    except UnicodeEncodeError:
+        # Neither TOML nor JSON could name it.
+        raise HomeError(f"the path {str(path)!a} is not UTF-8", hint="use another name") from None
+    return plain
 
 
 def require_private(path: Path) -> None:

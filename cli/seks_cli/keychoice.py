@@ -1,5 +1,6 @@
 """Which key source the master key is to come from, as `seks init` and `seks vault rekey` take it."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -7,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from seks_addon.errors import InputError, UsageError
-from seks_addon.home import Home
+from seks_addon.home import Home, plain_path
 from seks_cli import terminal
 
 if TYPE_CHECKING:
     from seks_addon.secret import Secret
+    from seks_addon.vault import Vault
     from seks_addon.vault.keysource import KeySource
 
 KINDS: Final = ("keyfile", "passphrase", "keyring", "command")
@@ -29,7 +31,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--key-file",
             type=click.Path(dir_okay=False, path_type=Path),
             metavar="PATH",
-            help="The key file, made where it doesn't exist.  [default: master.key in the home]",
+            help="The key file; made where it doesn't exist, else used as it is.  [default: master.key in the home]",
         ),
         click.option("--key-source", type=click.Choice(KINDS), help="Where the master key comes from."),
     ):
@@ -38,39 +40,53 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def choose(
-    home: Home, kind: str | None, key_file: Path | None, key_command: str | None, *, replaces: bool = False
+    home: Home, kind: str | None, key_file: Path | None, key_command: str | None, *, vault: "Vault | None" = None
 ) -> "KeySource":
-    """The key source that the options name; raises `UsageError` where they don't fit together."""
+    """The key source that the options name, where `vault` has one already for a new key.
+
+    Raises `UsageError` where the options don't fit together.
+    """
     from seks_addon.vault.keysource import Command, KeyFile, Keyring, Passphrase
 
+    if vault and not (key_file or key_command):
+        kind = kind or vault.source["kind"]
     kind = kind or ("command" if key_command else "keyfile")
     if key_file and kind != KeyFile.kind:
         raise UsageError("--key-file goes with --key-source keyfile")
     if (key_command is not None) != (kind == Command.kind):
         raise UsageError("--key-source command goes with --key-command", hint="--key-command 'pass show seks'")
     if kind == KeyFile.kind:
-        path = key_file.expanduser().absolute() if key_file else home.master_key
-        return KeyFile(path, replaces=replaces)
+        return _key_file(home, plain_path(key_file) if key_file else None, vault)
     if kind == Passphrase.kind:
-        return Passphrase.new(ask)
+        has_one = vault and vault.source["kind"] == kind
+        return Passphrase.new(ask, older=(vault.source, vault.master_key_id) if vault and has_one else None)
     if kind == Keyring.kind:
         return Keyring()
     return Command.parse(key_command or "")
 
 
+def _key_file(home: Home, named: Path | None, vault: "Vault | None") -> "KeySource":
+    from seks_addon.vault.keysource import KeyFile, key_file
+
+    if named and named.is_dir():
+        raise UsageError(f"{named} is a folder", hint="name the key file in it")
+    current = key_file(home) if vault and vault.source["kind"] == KeyFile.kind else None
+    if named is None:
+        return KeyFile(current or home.master_key, replaces=vault is not None)
+    # A file that somebody names is used as it is, unless it is this vault's: it may hold another vault's key.
+    if current and os.path.realpath(named) == os.path.realpath(current):
+        return KeyFile(current, replaces=True)
+    return KeyFile(named)
+
+
 def ask(new: bool) -> "Secret":
     """Ask for the vault's passphrase, twice for a new one; raises `MasterKeyError` where nobody is there."""
-    from seks_addon.errors import MasterKeyError
-    from seks_addon.secret import Secret
-    from seks_addon.vault.keysource.passphrase import DESCRIPTOR_VARIABLE, FILE_VARIABLE
+    from seks_addon.vault.keysource.unattended import nobody_to_ask, parse
 
     if not terminal.interactive():
-        raise MasterKeyError(
-            "the vault wants its passphrase, and there is no terminal to ask on",
-            hint=f"name a file with {FILE_VARIABLE}, or an open descriptor with {DESCRIPTOR_VARIABLE}",
-        )
+        raise nobody_to_ask(new=new)
     question = "New passphrase of the vault" if new else "Passphrase of the vault"
-    passphrase = Secret.parse(terminal.ask_hidden(question).encode())
+    passphrase = parse(terminal.ask_hidden(question).encode(), "the passphrase", hint="type it at the prompt")
     if new and terminal.ask_hidden("The same once more") != passphrase.reveal():
         raise InputError("the two are not the same", hint="try again")
     return passphrase

@@ -1,10 +1,12 @@
 """`seks vault rekey`, `reencrypt`, `destroy` and the keys for handing secrets over."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from seks_addon.home import Home
 from seks_cli import keychoice, options, output, progress, source, terminal
 from seks_cli.commands import Command
 from seks_cli.source import Source
@@ -18,21 +20,32 @@ def rekey(workplace: Workplace, key_source: str | None, key_file: Path | None, k
     """Put the vault under a new master key, from the same source or another.
 
     The clients' data keys are wrapped again; no value is touched. A running proxy goes on, unless it would have to
-    ask somebody for the new key. Backups from before still want the old one.
+    ask somebody for the new key. Backups from before still want the old one: an old entry stays in the keyring, an
+    old key file where it is, unless it lies in the home and the new key takes its place. A key file outside of the
+    home is never replaced, as other vaults may use it: name another with --key-file.
     """
-    from seks_addon.vault.keysource import KeyFile
+    from seks_addon.vault.keysource import local_place
     from seks_addon.vault.rotation import rekey as rekey_vault
 
     with workplace.vault() as vault, workplace.audit() as audit:
-        kind = key_source or (None if key_command or key_file else vault.source["kind"])
-        if kind == KeyFile.kind and key_file is None and vault.source["kind"] == kind:
-            key_file = workplace.key_file
-        # A file that somebody names is used as it is, unless it is this vault's: it may hold another vault's key.
-        replaces = key_file is None or key_file.expanduser().absolute() == workplace.key_file
-        chosen = keychoice.choose(workplace.home, kind, key_file, key_command, replaces=replaces)
-        audit.admin("vault.rekey")
-        rekey_vault(vault, chosen)
+        old = _key_place(workplace.home, vault.source, local_place(workplace.home))
+        chosen = keychoice.choose(workplace.home, key_source, key_file, key_command, vault=vault)
+        rekey_vault(vault, chosen, lambda: audit.admin("vault.rekey"))
+        new = _key_place(workplace.home, vault.source, chosen.local())
     output.say(f"The vault has a new master key, from its {chosen.kind}. Keep a copy of it: without it all is lost.")
+    if old and old != new:
+        output.say(f"The old one stays in {old}: backups from before want it, and other vaults may.")
+
+
+def _key_place(home: Home, source: Mapping[str, Any], local: Mapping[str, Any]) -> str | None:
+    """Where a key lies that a change of keys leaves behind; None for one that isn't SEKS's to leave."""
+    match source["kind"]:
+        case "keyfile":
+            return f"the file {local.get('path', home.master_key)}"
+        case "keyring":
+            return f"the keyring, as {source['entry']}"
+        case _:
+            return None
 
 
 @click.command(cls=Command)

@@ -63,7 +63,7 @@ class Source:
             return _content(self.file, _READ)
         if not terminal.interactive():
             return sys.stdin.buffer.read(_READ) if sys.stdin else b""
-        return os.fsencode(terminal.ask_hidden(f"Value of {name}"))
+        return terminal.ask_hidden(f"Value of {name}").encode()
 
 
 def _real(secret: Secret) -> Secret:

@@ -35,7 +35,7 @@ def command(workplace: Workplace, as_json: bool) -> None:
 
 
 def _gather(workplace: Workplace) -> dict[str, Any]:
-    from seks_addon.vault.keysource import local_place
+    from seks_addon.vault.keysource import key_file, local_place
     from seks_cli.keychoice import described
     from seks_cli.running import running
 
@@ -47,7 +47,7 @@ def _gather(workplace: Workplace) -> dict[str, Any]:
             "initialised": True,
             "key_source": vault.source["kind"],
             "key_place": described(workplace.home, vault.source, dict(local_place(workplace.home))),
-            **({"key_file": str(workplace.key_file)} if vault.source["kind"] == "keyfile" else {}),
+            **({"key_file": str(key_file(workplace.home))} if vault.source["kind"] == "keyfile" else {}),
             "epoch": vault.epoch,
             "clients": len(vault.clients.list()),
             "agents": len(vault.agents.list()),

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from seks_addon.errors import InputError
 from seks_cli.output import say
 
 
@@ -13,8 +14,13 @@ def interactive() -> bool:
 
 
 def ask_hidden(question: str) -> str:
-    """Ask for something that isn't shown; an empty answer is an answer."""
-    return str(click.prompt(question, hide_input=True, default="", show_default=False, err=True))
+    """Ask for something that isn't shown; an empty answer is an answer. Raises `InputError` where it isn't text."""
+    try:
+        answer = str(click.prompt(question, hide_input=True, default="", show_default=False, err=True))
+        answer.encode()
+    except UnicodeError:
+        raise InputError("what was typed is not UTF-8 text", hint="set the terminal to UTF-8") from None
+    return answer
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -45,13 +44,6 @@ class Workplace:
             # A command opens it more than once, and asks for a passphrase once.
             self._key = vault.master_key
             yield vault
-
-    @property
-    def key_file(self) -> "Path":
-        """The key file of a vault that has one."""
-        from seks_addon.vault.keysource import local_place
-
-        return Path(local_place(self.home).get("path", self.home.master_key))
 
     @contextlib.contextmanager
     def audit(self, *, lost_vault: bool = False, check_schema: bool = True) -> Iterator["AuditLog"]:

@@ -9,26 +9,30 @@ from seks_addon.errors import MasterKeyError, SeksError
 from seks_addon.vault import keysource
 from seks_addon.vault.clients import Client
 from seks_addon.vault.envelope import Key
-from seks_addon.vault.keysource import KeySource
+from seks_addon.vault.keysource import KeyFile, KeySource
 from seks_addon.vault.store import Vault
 
 #: Told how many of how many records are done.
 Progress = Callable[[int, int], None]
 
 
-def rekey(vault: Vault, source: KeySource) -> None:
+def rekey(vault: Vault, source: KeySource, record: Callable[[], object] = lambda: None) -> None:
     """Put the vault under a new master key from `source`: every data key is wrapped anew, no value is touched.
 
     The new key lies in its place, beside the old one, before the vault takes it; after a crash in between, opening
-    the vault finds the right one of the two.
+    the vault finds the right one of the two. `record` is called when all is ready, right before the vault takes it.
     """
     # Two at once would take each other's new key for their own.
     with vault.home.exclusive():
-        _rekey(vault, source)
+        _rekey(vault, source, record)
 
 
-def _rekey(vault: Vault, source: KeySource) -> None:
+def _rekey(vault: Vault, source: KeySource, record: Callable[[], object]) -> None:
     before = vault.master_key_id
+    if isinstance(source, KeyFile):
+        source.require_own(vault.home)
+    # Where a killed one left the vault's only key, this one is going to put its own.
+    keysource.finish(vault.home, vault.id, before, vault.source)
     try:
         master = source.create(vault.id)
         if master.id == before:
@@ -36,6 +40,7 @@ def _rekey(vault: Vault, source: KeySource) -> None:
         keysource.remember(vault.home, source, staged=True)
         with vault.change():
             vault.replace_master(master, {"kind": source.kind, **source.public()})
+            record()
     except BaseException:
         # What fails after the commit must not take the only key away.
         if vault.master_key_id == before:

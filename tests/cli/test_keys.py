@@ -43,6 +43,7 @@ def value(seks: Seks, name: str = "openai") -> str:
 @pytest.fixture
 def cheap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A passphrase from a file, and Argon2id cheaper than it may be."""
+    (tmp_path / "words").touch(0o600)
     (tmp_path / "words").write_text(f"{WORDS}\n")
     monkeypatch.setenv("SEKS_PASSPHRASE_FILE", str(tmp_path / "words"))
     monkeypatch.setattr(passphrase, "_FLOOR", (1, 8192))
@@ -144,17 +145,38 @@ def test_init_with_a_short_passphrase(seks: Seks, home: Home, tmp_path: Path, ch
 
 @pytest.mark.parametrize("new", KINDS)
 @pytest.mark.parametrize("old", KINDS)
-def test_rekey(seks: Seks, home: Home, tmp_path: Path, cheap: None, key_command: str, old: str, new: str) -> None:
-    """Every value is read as before, and there is a record."""
+def test_rekey(
+    seks: Seks,
+    home: Home,
+    tmp_path: Path,
+    cheap: None,
+    key_command: str,
+    old: str,
+    new: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every value is read as before, there is a record, and it is said which key file stays."""
     seks("init", *options(old, tmp_path, key_command))
     token = seks("vault", "add", "openai", "--stdin", stdin=KEY).last
+    words = options(new, tmp_path, f"echo {seks('vault', 'new-key').last}" if old == "command" else key_command)
+    if old == "elsewhere" and new in {"elsewhere", "keyfile"}:
+        words = ["--key-file", str(tmp_path / "new.key" if new == "elsewhere" else home.master_key)]
+    (tmp_path / "new words").touch(0o600)
+    (tmp_path / "new words").write_text(WORDS.upper())
+    monkeypatch.setenv("SEKS_NEW_PASSPHRASE_FILE", str(tmp_path / "new words"))
 
-    other = f"echo {seks('vault', 'new-key').last}" if old == "command" else key_command
+    result = seks("vault", "rekey", *words)
 
-    result = seks("vault", "rekey", *options(new, tmp_path, other))
+    if new == "passphrase":
+        monkeypatch.setenv("SEKS_PASSPHRASE_FILE", str(tmp_path / "new words"))
 
     assert (result.code, result.out) == (0, ""), result.err
     assert "new master key" in result.err
+    stays = {"keyfile": home.master_key, "elsewhere": tmp_path / "elsewhere.key"}.get(old)
+    if stays and (old, new) != ("keyfile", "keyfile"):
+        assert f"stays in the file {stays}: backups from before want it" in result.err
+    else:
+        assert "stays" not in result.err
     assert value(seks) == KEY
     assert seks("token", "show", token, "--json").json["state"] == "live"
     assert acts(seks) == ["init", "vault.add", "vault.rekey"]
@@ -162,8 +184,10 @@ def test_rekey(seks: Seks, home: Home, tmp_path: Path, cheap: None, key_command:
 
 
 def test_rekey_without_a_word(seks: Seks, home: Home, tmp_path: Path) -> None:
-    """The same source gives another key, in the same place."""
-    path = tmp_path / "elsewhere.key"
+    """The same source gives another key, in the same place of the home."""
+    path = home.root / "keys" / "own.key"
+    path.parent.mkdir(0o700, parents=True)
+    home.root.chmod(0o700)
     seks("init", "--key-file", str(path))
     before = path.read_bytes()
 
@@ -172,6 +196,93 @@ def test_rekey_without_a_word(seks: Seks, home: Home, tmp_path: Path) -> None:
     assert path.read_bytes() != before
     assert not home.master_key.exists()
     assert seks("status", "--json").json["key_file"] == str(path)
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("--key-source", "keyfile"), ("--key-file", "{}"), ("--key-file", "{}/../x.key")]
+)
+def test_rekey_of_one_that_shares_its_key_file(seks: Seks, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Both vaults go on: the file stays, whatever way it is named, and a new key wants another name."""
+    path = tmp_path / "x.key"
+    homes = [("--home", str(tmp_path / name)) for name in ("one", "two")]
+    for home in homes:
+        assert seks("init", *home, "--key-file", str(path)).code == 0
+    content = path.read_bytes()
+    (tmp_path / "folder").mkdir()
+    named = [word.format(path if word == "{}" else tmp_path / "folder") for word in words]
+
+    assert_refused(seks("vault", "rekey", *homes[0], *named), "may be another vault's key")
+    done = seks("vault", "rekey", *homes[0], "--key-file", str(tmp_path / "new.key"))
+
+    assert done.code == 0
+    assert f"stays in the file {path}" in done.err
+    assert path.read_bytes() == content
+    for home, file in zip(homes, (tmp_path / "new.key", path), strict=True):
+        assert seks("vault", "check", *home).code == 0
+        assert seks("status", *home, "--json").json["key_file"] == str(file)
+    admin = [r["reason"] for r in seks("audit", "list", *homes[0], "--json").json if r["event"] == "admin"]
+    assert admin == ["init", "vault.rekey"]
+
+
+def test_rekey_of_a_linked_key_file(ready: Seks, home: Home, tmp_path: Path) -> None:
+    """Neither the link nor what it leads to is replaced."""
+    real = tmp_path / "real.key"
+    home.master_key.rename(real)
+    home.master_key.symlink_to(real)
+    content = real.read_bytes()
+
+    assert_refused(ready("vault", "rekey"), "is a link")
+
+    assert home.master_key.readlink() == real
+    assert real.read_bytes() == content
+    assert ready("vault", "check").code == 0
+
+
+def test_rekey_to_a_passphrase_that_nobody_names(seks: Seks, cheap: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old one's file isn't taken for the new one's; and the same one is no new one."""
+    seks("init", "--key-source", "passphrase")
+
+    assert_refused(seks("vault", "rekey"), "SEKS_NEW_PASSPHRASE_FILE")
+    monkeypatch.setenv("SEKS_NEW_PASSPHRASE_FILE", os.environ["SEKS_PASSPHRASE_FILE"])
+    assert_refused(seks("vault", "rekey"), "the passphrase that the vault has")
+
+    assert seks("vault", "check").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["init", "--home", "{}/h\udcff"], "is not UTF-8"),
+        (["init", "--key-file", "{}/k\udcff"], "is not UTF-8"),
+        (["init", "--key-command", "cat {}/k\udcff"], "is not UTF-8"),
+        (["status", "--home", "{}/h\udcff", "--json"], "is not UTF-8"),
+        (["init", "--key-file", "~nobody-of-this-name/x"], "there is no user"),
+    ],
+)
+def test_paths_that_cannot_be_written_down(seks: Seks, tmp_path: Path, words: list[str], says: str) -> None:
+    """Bytes that are no text, as a command line may hold them, are refused before anything is made."""
+    assert_refused(seks(*(word.replace("{}", str(tmp_path)) for word in words)), says)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_home_in_the_environment_that_is_no_text(seks: Seks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEKS_HOME", f"{tmp_path}/h\udcff")
+
+    assert_refused(seks("init", "--json"), "is not UTF-8")
+
+
+def test_init_into_a_folder(seks: Seks, home: Home) -> None:
+    assert_refused(seks("init", "--key-file", ""), "is a folder", 2)
+
+
+@pytest.mark.slow
+def test_bytes_that_are_no_text_at_a_prompt(home: Home, seks: Seks, add: Callable[..., str]) -> None:
+    """They are called what they are."""
+    code, shown = on_terminal(home, "vault", "add", "groq", answers=["sk-\udcff\udcfe"])
+
+    assert code == 1
+    assert "not UTF-8 text" in shown
 
 
 def test_rekey_leaves_the_key_of_another_vault_alone(ready: Seks, home: Home, tmp_path: Path) -> None:
@@ -392,7 +503,7 @@ def on_terminal(home: Home, *words: str, answers: list[str], env: dict[str, str]
             break
         if len(shown) > answered and shown.endswith(b": ") and answers:
             answered = len(shown)
-            os.write(ours, f"{answers.pop(0)}\n".encode())
+            os.write(ours, os.fsencode(f"{answers.pop(0)}\n"))
     os.close(ours)
     return process.wait(30), shown.decode()
 

@@ -115,6 +115,7 @@ def test_unlocked_by_a_file(site: Site, reach: list[str], tmp_path: Path, hosts:
         rekey(vault, Passphrase.new(lambda _new: Secret(PASSPHRASE)))
     secret = tmp_path / "passphrase"
     secret.touch(0o600)
+    secret.touch(0o600)
     secret.write_text(f"{PASSPHRASE}\n")
     environment = {"SEKS_PASSPHRASE_FILE": str(secret)}
 

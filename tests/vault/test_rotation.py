@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from seks_addon.errors import SeksError, VaultError
+from seks_addon.errors import MasterKeyError, SeksError, VaultError
 from seks_addon.home import Home
 from seks_addon.secret import Secret
 from seks_addon.vault import Vault, check, epoch, keysource, rotation
@@ -195,8 +195,109 @@ def test_rekey_that_is_killed_before_the_commit(
     assert left_behind(home) == []
 
 
+@pytest.mark.parametrize("where", ["outside", "a link", "a link inside", "in a linked folder"])
+def test_a_key_file_that_may_be_another_s(home: Home, tmp_path: Path, where: str) -> None:
+    """It is never replaced, and neither is a link to it: another vault may have no other key."""
+    shared = tmp_path / "shared.key"
+    path = home.master_key
+    match where:
+        case "outside":
+            path = shared
+        case "a link":
+            path.symlink_to(shared)
+        case "a link inside":
+            shared = home.root / "real.key"
+            path.symlink_to(shared)
+        case _:
+            (home.root / "keys").symlink_to(tmp_path)
+            path = home.root / "keys" / shared.name
+    KeyFile(shared).create("")
+    content = shared.read_bytes()
+    with Vault.create(home, KeyFile(path)) as vault:
+        owner = tenant(vault, "acme", KEY)
+
+        with pytest.raises(MasterKeyError, match="may be another vault's key") as caught:
+            rotation.rekey(vault, KeyFile(path, replaces=True))
+        assert_same(vault, owner)
+        assert "--key-file" in (caught.value.hint or "")
+        assert left_behind(home) == []
+        rotation.rekey(vault, KeyFile(tmp_path / "new.key"))
+
+    assert shared.read_bytes() == content
+    assert path.is_symlink() == where.startswith("a link")
+    with Vault.open(home) as again:
+        assert_same(again, owner)
+        assert keysource.key_file(home) == tmp_path / "new.key"
+
+
+def test_its_own_key_file_by_another_way(home: Home, tmp_path: Path) -> None:
+    """A home that is named by a link is the same home."""
+    (tmp_path / "link").symlink_to(home.root)
+    linked = Home(tmp_path / "link")
+    with Vault.create(linked) as vault:
+        before = vault.master_key_id
+
+        rotation.rekey(vault, KeyFile(home.master_key, replaces=True))
+
+        assert vault.master_key_id != before
+    Vault.open(home).close()
+
+
+def test_the_one_before_was_killed(home: Home, vault: Vault, acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the commit, with the vault's only key beside the old one: the next one, which waited, doesn't overwrite it.
+
+    Nor does one that fails take it away.
+    """
+    with monkeypatch.context() as patch, Vault.open(home) as killed:
+        patch.setattr(keysource, "settle", fail)
+        with pytest.raises(SeksError, match="half way"):
+            rotation.rekey(killed, KeyFile(home.master_key, replaces=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(vault, "replace_master", fail)
+
+        with pytest.raises(SeksError, match="half way"):
+            rotation.rekey(vault, KeyFile(home.master_key, replaces=True))
+
+    with Vault.open(home) as again:
+        assert_same(again, acme)
+    assert left_behind(home) == []
+
+
+def test_who_opens_a_vault_settles_nothing_in_the_middle_of_a_change(
+    home: Home, vault: Vault, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits then may be another key than the one that was found."""
+    with monkeypatch.context() as patch:
+        patch.setattr(keysource, "settle", fail)
+        with pytest.raises(SeksError, match="half way"):
+            rotation.rekey(vault, KeyFile(home.master_key, replaces=True))
+    before = home.master_key.read_bytes()
+
+    with home.exclusive():
+        Vault.open(home).close()
+        assert home.master_key.read_bytes() == before
+
+    Vault.open(home).close()
+    assert home.master_key.read_bytes() != before
+    assert left_behind(home) == []
+
+
+def test_the_record_of_it(home: Home, vault: Vault, acme: Tenant) -> None:
+    """It is made where a new key is about to be taken, and without it none is."""
+    records: list[bytes] = []
+    with pytest.raises(MasterKeyError):
+        rotation.rekey(vault, Command(["false"]), lambda: records.append(vault.master_key_id))
+    assert records == []
+
+    with pytest.raises(SeksError, match="half way"):
+        rotation.rekey(vault, KeyFile(home.master_key, replaces=True), fail)
+
+    assert left_behind(home) == []
+    assert_same(vault, acme)
+
+
 def test_two_settle_at_once(home: Home, vault: Vault, acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy that comes between the commit and the end brings it to its end; who began it doesn't stumble."""
+    """A proxy that comes between the commit and the end finds the new key; who began it brings it to its end."""
     settle = keysource.settle
 
     def later(*given: Any) -> None:

@@ -19,7 +19,7 @@ from seks_addon.vault.keysource.keyfile import KeyFile
 from seks_addon.vault.keysource.keyring import Keyring
 from seks_addon.vault.keysource.passphrase import Ask, Passphrase
 
-__all__ = ["Ask", "Command", "KeyFile", "KeySource", "Keyring", "Passphrase", "remember", "unlock"]
+__all__ = ["Ask", "Command", "KeyFile", "KeySource", "Keyring", "Passphrase", "key_file", "remember", "unlock"]
 
 
 def remember(home: Home, source: KeySource, *, staged: bool = False) -> None:
@@ -29,14 +29,19 @@ def remember(home: Home, source: KeySource, *, staged: bool = False) -> None:
     if place in ({"kind": source.kind}, {"kind": KeyFile.kind, "path": str(home.master_key)}) and not staged:
         target.unlink(missing_ok=True)
         return
-    # JSON's strings and lists are TOML's too, but for characters that it writes as two escapes.
+    # JSON's strings and lists are TOML's too, but for characters that it writes as two escapes, and for DEL.
     lines = (f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in place.items())
-    write_over(target, "".join(lines).encode())
+    write_over(target, "".join(lines).replace("\x7f", "\\u007f").encode())
 
 
 def local_place(home: Home) -> Mapping[str, Any]:
     """What the home says about where the key is to be had; empty for the usual place."""
     return _read(home.key_location)
+
+
+def key_file(home: Home) -> Path:
+    """The key file of a vault that has one."""
+    return Path(local_place(home).get("path", home.master_key))
 
 
 def forget_staged(home: Home) -> None:
@@ -66,12 +71,33 @@ def unlock(home: Home, vault_id: str, key_id: bytes, stored: Mapping[str, Any], 
             continue
         if key.id == key_id:
             if staged:
-                settle(home, source)
+                with home.exclusive(wait=False) as alone:
+                    # Who is at it settles it; and by now another key may wait in the same place.
+                    if alone:
+                        finish(home, vault_id, key_id, stored)
             return key
     if problem:
         raise problem
     what = "the passphrase is wrong" if stored["kind"] == Passphrase.kind else "the master key is not this vault's"
     raise MasterKeyError(what, hint="put back the key that the vault was made with, or was given since")
+
+
+def finish(home: Home, vault_id: str, key_id: bytes, stored: Mapping[str, Any]) -> None:
+    """Settle what a change of keys left staged that was cut off after the vault took its key.
+
+    Within `Home.exclusive`; what belongs to no vault is left as it is. Takes what `unlock` takes, and asks nobody.
+    """
+    for source, staged in _candidates(home, stored, None):
+        if staged and (source.kind == Passphrase.kind or _gives(source, vault_id, key_id)):
+            settle(home, source)
+            return
+
+
+def _gives(source: KeySource, vault_id: str, key_id: bytes) -> bool:
+    try:
+        return source.load(vault_id).id == key_id
+    except MasterKeyError:
+        return False
 
 
 def _candidates(home: Home, stored: Mapping[str, Any], ask: Ask | None) -> Iterator[tuple[KeySource, bool]]:
@@ -129,13 +155,13 @@ def _read(path: Path) -> Mapping[str, Any]:
         place = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise MasterKeyError(f"{path}: {type(error).__name__}", hint=_MEND) from None
-    words = place.get("command", [])
-    if not (isinstance(place.get("path", ""), str) and isinstance(words, list)) or not all(
-        isinstance(word, str) for word in words
-    ):
+    words, file = place.get("command", []), place.get("path", "/")
+    if not (isinstance(file, str) and isinstance(words, list)) or not all(isinstance(word, str) for word in words):
         raise MasterKeyError(f"{path} must have a text as `path`, or a list of texts as `command`", hint=_MEND)
+    if not file.startswith("/") or "\0" in file:
+        raise MasterKeyError(f"{path} must have a whole path as `path`, from the root on", hint=_MEND)
     return place
 
 

@@ -21,7 +21,7 @@ class KeySource(ABC):
         """Get the master key; raises `MasterKeyError`, whose message never quotes what was read."""
 
     def discard(self) -> None:  # noqa: B027 - most have nothing to do
-        """Take back what `create` made, after something else failed."""
+        """Take back what this object's `create` made, after something else failed; never what was there before."""
 
     def settle(self) -> None:  # noqa: B027
         """Make final what `create` made beside an older key, when the vault has taken it."""

@@ -1,11 +1,13 @@
 """The master key in a file that only its owner can read."""
 
+import contextlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from seks_addon.errors import MasterKeyError
-from seks_addon.home import move_over, require_private, write_new, write_over
+from seks_addon.home import Home, move_over, require_private, write_new, write_over
 from seks_addon.vault.envelope import Key
 from seks_addon.vault.keysource.base import KeySource
 from seks_addon.vault.keysource.encoding import decode, encode
@@ -24,11 +26,20 @@ class KeyFile(KeySource):
         """With `replaces`, `create` doesn't take the key that is there, but makes another."""
         self.path = path
         self._replaces = replaces
-        self._made: Path | None = None
+        self._made: tuple[Path, bytes] | None = None
 
     @property
     def staged(self) -> Path:
         return self.path.with_name(self.path.name + ".new")
+
+    def require_own(self, home: Home) -> None:
+        """Raise `MasterKeyError` where `create` would replace a file that isn't known to be this home's alone."""
+        inside = Path(os.path.realpath(self.path)).is_relative_to(os.path.realpath(home.root))
+        if self._replaces and (self.path.is_symlink() or not inside):
+            raise MasterKeyError(
+                f"the key file {self.path} is not in the home, or is a link: it may be another vault's key too",
+                hint="name another file for the new key with --key-file; this one stays as it is",
+            )
 
     def create(self, vault_id: str) -> Key:
         key = Key.from_material(Key.generate().material)
@@ -36,12 +47,12 @@ class KeyFile(KeySource):
         if self._replaces:
             # One that a crash left behind belongs to no vault: `load` would have settled it.
             write_over(self.staged, text)
-            self._made = self.staged
+            self._made = self.staged, text
         elif self.path.exists():
             return self.load(vault_id)
         else:
             write_new(self.path, text)
-            self._made = self.path
+            self._made = self.path, text
         return key
 
     def load(self, vault_id: str) -> Key:
@@ -58,12 +69,18 @@ class KeyFile(KeySource):
         return decode(text, str(self.path))
 
     def settle(self) -> None:
-        if self._made == self.staged:
+        if self._made and self._made[0] == self.staged:
             move_over(self.staged, self.path)
+        self._made = None
 
     def discard(self) -> None:
         if self._made:
-            self._made.unlink(missing_ok=True)
+            path, text = self._made
+            self._made = None
+            with contextlib.suppress(OSError):
+                # Somebody may have put another key there since.
+                if path.read_bytes() == text:
+                    path.unlink()
 
     def local(self) -> Mapping[str, Any]:
         return {"path": str(self.path)}

@@ -13,13 +13,14 @@ SERVICE: Final = "seks master key"
 
 
 class Keyring(KeySource):
-    """One entry a key: a new key for a vault that has one doesn't overwrite it."""
+    """One entry a key: a new key for a vault that has one doesn't overwrite it, and the old entry stays for good."""
 
     kind: ClassVar = "keyring"
 
     def __init__(self, entry: str = "") -> None:
         """`entry` names the key in the keyring; empty for one that is yet to be made."""
         self._entry = entry
+        self._made: str | None = None
 
     def create(self, vault_id: str) -> Key:
         key = Key.from_material(Key.generate().material)
@@ -29,6 +30,7 @@ class Keyring(KeySource):
             library.set_password(SERVICE, self._entry, encode(key))
         except library.errors.KeyringError as error:
             raise _unusable(error) from None
+        self._made = encode(key)
         return key
 
     def load(self, vault_id: str) -> Key:
@@ -45,9 +47,13 @@ class Keyring(KeySource):
         return decode(text.encode(), "what the keyring holds")
 
     def discard(self) -> None:
+        if self._made is None:
+            return
         library = _library()
         with contextlib.suppress(library.errors.KeyringError):
-            library.delete_password(SERVICE, self._entry)
+            if library.get_password(SERVICE, self._entry) == self._made:
+                library.delete_password(SERVICE, self._entry)
+        self._made = None
 
     def public(self) -> Mapping[str, Any]:
         return {"entry": self._entry}

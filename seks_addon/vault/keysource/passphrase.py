@@ -3,14 +3,14 @@
 import base64
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 from nacl import pwhash
 
 from seks_addon.errors import MasterKeyError
-from seks_addon.secret import MAX_BYTES, Secret
+from seks_addon.secret import Secret
 from seks_addon.vault.envelope import KEY_BYTES, Key
+from seks_addon.vault.keysource import unattended
 from seks_addon.vault.keysource.base import KeySource
 
 #: Asks a person for the passphrase; with True, for a new one, twice.
@@ -26,12 +26,6 @@ _CEILING: Final = (pwhash.argon2id.OPSLIMIT_SENSITIVE, pwhash.argon2id.MEMLIMIT_
 #: A shorter passphrase is refused. NIST SP 800-63B-4 section 3.1.1.2 asks for 15 where it is the only factor.
 MIN_LENGTH: Final = 15
 
-FILE_VARIABLE: Final = "SEKS_PASSPHRASE_FILE"
-DESCRIPTOR_VARIABLE: Final = "SEKS_PASSPHRASE_FD"
-
-
-_read_already: Final[set[str]] = set()
-
 
 class Passphrase(KeySource):
     """Asks for the passphrase, unless a file or a file descriptor is named that holds it.
@@ -46,11 +40,18 @@ class Passphrase(KeySource):
         self._ask = ask
         self._salt = salt
         self._cost = cost
+        self._older: tuple[Mapping[str, Any], bytes] | None = None
 
     @classmethod
-    def new(cls, ask: Ask | None) -> Self:
-        """A source for a new vault, with a salt of its own."""
-        return cls(ask, os.urandom(pwhash.argon2id.SALTBYTES))
+    def new(cls, ask: Ask | None, *, older: tuple[Mapping[str, Any], bytes] | None = None) -> Self:
+        """A source with a salt of its own.
+
+        `older`, for a vault that has a passphrase, is what that one's `public` described and the id of its key: the
+        new one must be another, and isn't read where the old one is.
+        """
+        source = cls(ask, os.urandom(pwhash.argon2id.SALTBYTES))
+        source._older = older
+        return source
 
     @classmethod
     def from_public(cls, ask: Ask | None, public: Mapping[str, Any]) -> Self:
@@ -71,16 +72,22 @@ class Passphrase(KeySource):
             raise MasterKeyError(
                 f"the passphrase is shorter than {MIN_LENGTH} characters", hint="take four or five random words"
             )
-        return self._derive(passphrase)
+        if self._older:
+            public, key_id = self._older
+            # Another salt makes another key of it, which whoever knows it makes too.
+            if self.from_public(None, public).derive(passphrase).id == key_id:
+                raise MasterKeyError("that is the passphrase that the vault has", hint="take another")
+        return self.derive(passphrase)
 
     def load(self, vault_id: str) -> Key:
-        return self._derive(self._read(new=False))
+        return self.derive(self._read(new=False))
 
     def public(self) -> Mapping[str, Any]:
         passes, memory = self._cost
         return {"salt": base64.b64encode(self._salt).decode(), "passes": passes, "memory": memory}
 
-    def _derive(self, passphrase: Secret) -> Key:
+    def derive(self, passphrase: Secret) -> Key:
+        """Make the key; raises `MasterKeyError`."""
         passes, memory = self._cost
         try:
             material = pwhash.argon2id.kdf(
@@ -93,30 +100,10 @@ class Passphrase(KeySource):
         return Key.from_material(material)
 
     def _read(self, *, new: bool) -> Secret:
-        file, descriptor = os.environ.get(FILE_VARIABLE), os.environ.get(DESCRIPTOR_VARIABLE)
-        try:
-            if file:
-                with Path(file).open("rb") as stream:
-                    return Secret.parse(stream.read(MAX_BYTES + 3))
-            if descriptor:
-                # Once a process: by now its number may be another file's. What was derived is handed on.
-                if descriptor in _read_already:
-                    raise MasterKeyError(
-                        f"the descriptor that {DESCRIPTOR_VARIABLE} names was read already",
-                        hint=f"for a passphrase that is wanted twice, use {FILE_VARIABLE}",
-                    )
-                _read_already.add(descriptor)
-                with os.fdopen(int(descriptor), "rb") as stream:
-                    return Secret.parse(stream.read(MAX_BYTES + 3))
-        except (OSError, ValueError, OverflowError, TypeError) as error:
-            name = FILE_VARIABLE if file else DESCRIPTOR_VARIABLE
-            what = error.strerror if isinstance(error, OSError) else "it is no number of a descriptor"
-            raise MasterKeyError(f"can't read the passphrase that {name} names: {what}") from None
+        if passphrase := unattended.read(new=new, replaces=self._older is not None):
+            return passphrase
         if self._ask is None:
-            raise MasterKeyError(
-                "the vault wants its passphrase, and there is no terminal to ask on",
-                hint=f"name a file with {FILE_VARIABLE}, or an open descriptor with {DESCRIPTOR_VARIABLE}",
-            )
+            raise unattended.nobody_to_ask(new=new)
         return self._ask(new)
 
 

@@ -1,5 +1,8 @@
 """The master key from a command."""
 
+import os
+import pty
+import subprocess
 import sys
 from pathlib import Path
 
@@ -41,6 +44,7 @@ def test_what_it_prints_is_the_key(home: Home) -> None:
         (["true"], "no master key, or a damaged one"),
         (["printf", "%s\n%s\n", encode(KEY), encode(KEY)], "no master key, or a damaged one"),
         (["head", "-c", "1000", "/dev/zero"], "no master key, or a damaged one"),
+        (["yes", "seks-fake-rubbish"], "prints more than 4 KiB"),
     ],
 )
 def test_no_key(words: list[str], says: str) -> None:
@@ -56,8 +60,61 @@ def test_one_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is given up, and ended."""
     monkeypatch.setattr(command, "TIMEOUT", 0.1)
 
-    with pytest.raises(MasterKeyError, match="took more than"):
-        Command(["sleep", "60"]).load("")
+    for words in (["sleep", "60"], ["sh", "-c", "exec >&-; sleep 60"]):
+        with pytest.raises(MasterKeyError, match="took more than"):
+            Command(words).load("")
+
+
+@pytest.mark.parametrize("then", ["sleep 60", "yes", "exit 0"], ids=["hangs", "babbles", "is done"])
+def test_what_it_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str) -> None:
+    """Its children too, also where it has ended itself and they hold its output."""
+    monkeypatch.setattr(command, "TIMEOUT", 1.0)
+    fifo = tmp_path / "open while it lives"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+
+    with pytest.raises(MasterKeyError, match=r"took more|prints more"):
+        Command(["sh", "-c", f"(exec 3>'{fifo}'; echo >&3; exec sleep 60) & {then}"]).load("")
+
+    os.set_blocking(reader, True)
+    # The end of it comes when the last that held it is gone.
+    with os.fdopen(reader, "rb") as stream:
+        assert stream.read() == b"\n"
+
+
+ASKING = f"""
+import fcntl, sys, termios
+from seks_addon.vault.keysource import Command
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+print(Command(["sh", "-c", "read answer </dev/tty; test $answer = yes && echo {encode(KEY)}"]).load("").id.hex())
+with open("/dev/tty") as terminal:
+    print(terminal.readline())
+"""
+
+
+def test_it_may_ask_on_the_terminal() -> None:
+    """It is in the foreground while it runs, and who started it is afterwards."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", ASKING],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    os.write(ours, b"yes\nand more\n")
+
+    out, _ = process.communicate(timeout=60)
+
+    os.close(ours)
+    assert out.split("\n")[:2] == [KEY.id.hex(), "and more"]
+
+
+def test_words_that_are_no_text() -> None:
+    """The home couldn't write them down."""
+    with pytest.raises(InputError, match="not UTF-8"):
+        Command.parse("cat /x/\udcff")
 
 
 def test_it_reads_nothing() -> None:

@@ -85,6 +85,25 @@ def test_a_new_key_that_nobody_took(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["master.key"]
 
 
+@pytest.mark.parametrize("replaces", [False, True])
+def test_a_key_that_somebody_put_there_since(tmp_path: Path, replaces: bool) -> None:
+    """Only the key that was made is taken back, and only until it is taken up."""
+    path = tmp_path / "master.key"
+    source = KeyFile(path, replaces=replaces)
+    source.create("")
+    place = source.staged if replaces else path
+    place.write_text(LINE)
+
+    source.discard()
+
+    assert place.read_text() == LINE
+    taken = KeyFile(tmp_path / "other.key", replaces=replaces)
+    key = taken.create("")
+    taken.settle()
+    taken.discard()
+    assert KeyFile(taken.path).load("") == key
+
+
 @pytest.mark.parametrize("content", [LINE, f"{LINE}\n", f"# a comment\n\n{LINE}\n# another\n", f"{LINE}  \r\n"])
 def test_format(tmp_path: Path, content: str) -> None:
     """The line is what counts; comments and blanks around it don't."""

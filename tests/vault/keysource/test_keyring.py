@@ -61,6 +61,22 @@ def test_what_is_taken_back(home: Home, monkeypatch: pytest.MonkeyPatch) -> None
     source.discard()
 
 
+def test_only_what_it_made_is_taken_back(home: Home) -> None:
+    """Not the entry of a vault that it read, nor one that somebody put in its place."""
+    with Vault.create(home, Keyring()) as vault:
+        entry = vault.source["entry"]
+    Keyring(entry).discard()
+    source = Keyring()
+    source.create("some vault")
+    other = source.public()["entry"]
+    keyring.set_password(SERVICE, other, "somebody's")
+
+    source.discard()
+
+    assert keyring.get_password(SERVICE, entry)
+    assert keyring.get_password(SERVICE, other) == "somebody's"
+
+
 def test_an_entry_that_is_gone(home: Home) -> None:
     """It says that the keyring doesn't have it."""
     with Vault.create(home, Keyring()) as vault:

@@ -26,7 +26,7 @@ def test_the_usual_place_needs_no_word(home: Home) -> None:
     Vault.open(home).close()
 
 
-@pytest.mark.parametrize("name", ["my key", 'a"b', "a\\b", "schlüssel-🔑", "line\nbreak", "tab\there"])
+@pytest.mark.parametrize("name", ["my key", 'a"b', "a\\b", "schlüssel-🔑", "line\nbreak", "tab\there", "del\x7fete"])
 def test_any_path(home: Home, tmp_path: Path, name: str) -> None:
     """What TOML would stumble over, the key is found again."""
     Vault.create(home, KeyFile(tmp_path / name)).close()
@@ -49,6 +49,11 @@ def test_any_path(home: Home, tmp_path: Path, name: str) -> None:
         'kind = "keyfile"\npath = "/x"\n',
         "path = 7\n",
         "kind = 7\n",
+        f"kind = {'[' * 5000}",
+        'path = "master.key"\n',
+        'path = "~/master.key"\n',
+        'path = ""\n',
+        'path = "/a\\u0000b"\n',
     ],
     ids=itertools.count(),
 )

@@ -9,8 +9,8 @@ import pytest
 from seks_addon.errors import InputError, MasterKeyError, SeksError, VaultError
 from seks_addon.home import Home
 from seks_addon.secret import Secret
-from seks_addon.vault import Vault
-from seks_addon.vault.keysource import Ask, Passphrase, passphrase
+from seks_addon.vault import Vault, rotation
+from seks_addon.vault.keysource import Ask, Passphrase, passphrase, unattended
 from tests.samples import KEY
 from tests.vault.conftest import Tamper, tenant
 
@@ -21,8 +21,16 @@ FLOOR = passphrase._FLOOR
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (passphrase.FILE_VARIABLE, passphrase.DESCRIPTOR_VARIABLE):
+    for name in (*unattended._CURRENT, *unattended._NEW):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(unattended, "_read_already", set())
+
+
+def write(path: Path, content: bytes, mode: int = 0o600) -> Path:
+    path.touch()
+    path.chmod(mode)
+    path.write_bytes(content)
+    return path
 
 
 def saying(words: str) -> Ask:
@@ -98,8 +106,7 @@ def test_nobody_to_ask(locked: Home) -> None:
 
 def test_from_a_file(locked: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file is read instead of asking; its line's end doesn't count."""
-    (tmp_path / "words").write_text(f"{WORDS}\n")
-    monkeypatch.setenv("SEKS_PASSPHRASE_FILE", str(tmp_path / "words"))
+    monkeypatch.setenv("SEKS_PASSPHRASE_FILE", str(write(tmp_path / "words", f"{WORDS}\n".encode())))
 
     Vault.open(locked, ask=never).close()
 
@@ -139,12 +146,142 @@ def test_where_it_cannot_be_read(monkeypatch: pytest.MonkeyPatch, variable: str,
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"two\nlines of words", b"\xff\xfe\xff\xfe", b"a" * 70_000])
 def test_a_file_that_holds_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
-    """What can't be a passphrase is refused."""
-    (tmp_path / "words").write_bytes(content)
-    monkeypatch.setenv("SEKS_PASSPHRASE_FILE", str(tmp_path / "words"))
+    """What can't be a passphrase is refused, in words that fit a file."""
+    monkeypatch.setenv("SEKS_PASSPHRASE_FILE", str(write(tmp_path / "words", content)))
 
-    with pytest.raises((InputError, MasterKeyError)):
+    with pytest.raises(InputError, match="the passphrase that SEKS_PASSPHRASE_FILE names") as caught:
         Passphrase(never, SALT, FLOOR).load("")
+
+    assert "line of UTF-8 text" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660, 0o602, 0o666])
+def test_a_file_that_others_can_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int) -> None:
+    """Where whoever runs this could close it, it has to be closed."""
+    monkeypatch.setenv("SEKS_PASSPHRASE_FILE", str(write(tmp_path / "words", WORDS.encode(), mode)))
+
+    with pytest.raises(MasterKeyError, match=f"other users .mode 0{mode:o}") as caught:
+        Passphrase(never, SALT, FLOOR).load("")
+
+    assert "chmod 600" in (caught.value.hint or "")
+
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("owner", "mode", "reader", "says"),
+    [
+        (0, 0o444, 0, None),
+        (0, 0o440, 0, None),
+        (0, 0o444, 12345, None),
+        (0, 0o644, 12345, None),
+        (0, 0o646, 12345, "changed by other users"),
+        (12345, 0o400, 12345, None),
+        (12345, 0o444, 12345, "other users"),
+        (12345, 0o644, 12345, "other users"),
+        (12346, 0o604, 12345, "another user"),
+        (12346, 0o444, 12345, "another user"),
+        (12346, 0o400, 0, "another user"),
+    ],
+)
+def test_whose_file_it_is(tmp_path: Path, owner: int, mode: int, reader: int, says: str | None) -> None:
+    """What a system hands out is root's, and readable for all of a container; nobody else's is trusted."""
+    path = write(tmp_path / "words", WORDS.encode())
+    os.chown(path, owner, owner)
+    path.chmod(mode)
+    descriptor = os.open(path, os.O_RDONLY)
+
+    try:
+        os.seteuid(reader)
+        if says is None:
+            unattended._require_closed(descriptor, "THE_FILE")
+        else:
+            with pytest.raises(MasterKeyError, match=says):
+                unattended._require_closed(descriptor, "THE_FILE")
+    finally:
+        os.seteuid(0)
+        os.close(descriptor)
+
+
+def test_a_pipe_is_nobody_else_s(locked: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is a pipe, as a shell's `<(…)` is, has no mode that says anything."""
+    reader, writer = os.pipe()
+    os.write(writer, WORDS.encode())
+    os.close(writer)
+    monkeypatch.setenv("SEKS_PASSPHRASE_FILE", f"/dev/fd/{reader}")
+
+    Vault.open(locked, ask=never).close()
+
+    os.close(reader)
+
+
+def older(vault: Vault) -> Passphrase:
+    """A source for a vault that has a passphrase, as cheap as can be."""
+    source = Passphrase.new(None, older=(vault.source, vault.master_key_id))
+    source._cost = FLOOR
+    return source
+
+
+@pytest.mark.parametrize("by", ["FILE", "FD"])
+def test_a_new_one_is_read_elsewhere(locked: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    """What names the old one names the old one only; the vault opens with the new one then."""
+    monkeypatch.setenv("SEKS_PASSPHRASE_FILE", str(write(tmp_path / "words", WORDS.encode())))
+    new = write(tmp_path / "new", b"five other obviously fake words")
+    with Vault.open(locked) as vault:
+        with pytest.raises(MasterKeyError, match="a new passphrase, and there is no terminal") as caught:
+            rotation.rekey(vault, older(vault))
+        assert "SEKS_NEW_PASSPHRASE_FILE" in (caught.value.hint or "")
+        value = str(new) if by == "FILE" else str(os.open(new, os.O_RDONLY))
+        monkeypatch.setenv(f"SEKS_NEW_PASSPHRASE_{by}", value)
+
+        rotation.rekey(vault, older(vault))
+
+    with pytest.raises(MasterKeyError, match="the passphrase is wrong"):
+        Vault.open(locked)
+    monkeypatch.setenv("SEKS_PASSPHRASE_FILE", str(new))
+    Vault.open(locked).close()
+
+
+def test_the_same_again(locked: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever knows the old one would have the new key too."""
+    words = str(write(tmp_path / "words", WORDS.encode()))
+    monkeypatch.setenv("SEKS_PASSPHRASE_FILE", words)
+    monkeypatch.setenv("SEKS_NEW_PASSPHRASE_FILE", words)
+    with Vault.open(locked) as vault:
+        before = vault.master_key_id
+
+        with pytest.raises(MasterKeyError, match="the passphrase that the vault has"):
+            rotation.rekey(vault, older(vault))
+
+        assert vault.master_key_id == before
+
+
+@pytest.mark.parametrize("also", [False, True])
+def test_a_first_one(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, also: bool) -> None:
+    """Where there is no old one, either variable names it, the one for a new one first."""
+    first, second = write(tmp_path / "a", WORDS.encode()), write(tmp_path / "b", WORDS.upper().encode())
+    monkeypatch.setenv("SEKS_PASSPHRASE_FILE", str(second if also else first))
+    if also:
+        monkeypatch.setenv("SEKS_NEW_PASSPHRASE_FILE", str(first))
+
+    Vault.create(home, Passphrase(never, SALT, FLOOR)).close()
+
+    monkeypatch.setenv("SEKS_PASSPHRASE_FILE", str(first))
+    Vault.open(home, ask=never).close()
+
+
+def test_one_descriptor_for_both(locked: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is empty the second time, or another file; also where its number is written in another way."""
+    reader, writer = os.pipe()
+    os.write(writer, WORDS.encode())
+    os.close(writer)
+    monkeypatch.setenv("SEKS_PASSPHRASE_FD", str(reader))
+    monkeypatch.setenv("SEKS_NEW_PASSPHRASE_FD", f"0{reader}")
+
+    with Vault.open(locked) as vault, pytest.raises(MasterKeyError, match="NEW_PASSPHRASE_FD names was read already"):
+        rotation.rekey(vault, older(vault))
 
 
 PUBLIC: dict[str, Any] = {"salt": "A" * 22 + "==", "passes": 2, "memory": 64 << 20}
