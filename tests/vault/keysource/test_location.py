@@ -50,10 +50,6 @@ def test_any_path(home: Home, tmp_path: Path, name: str) -> None:
         "path = 7\n",
         "kind = 7\n",
         f"kind = {'[' * 5000}",
-        'path = "master.key"\n',
-        'path = "~/master.key"\n',
-        'path = ""\n',
-        'path = "/a\\u0000b"\n',
     ],
     ids=itertools.count(),
 )
@@ -66,6 +62,16 @@ def test_damaged(home: Home, content: str) -> None:
         Vault.open(home)
 
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("path", ["master.key", "~/master.key", "", r"/a\u0000b"])
+def test_no_whole_path(home: Home, path: str) -> None:
+    """It would be another file in every folder, or none: the key isn't called missing."""
+    Vault.create(home).close()
+    home.key_location.write_text(f'kind = "keyfile"\npath = "{path}"\n')
+
+    with pytest.raises(MasterKeyError, match="must have a whole path"):
+        Vault.open(home)
 
 
 def test_unreadable(home: Home) -> None:
