@@ -11,7 +11,7 @@ from typing import Final
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from seks_addon.errors import DatabaseBusyError, DatabaseError
+from seks_addon.errors import DatabaseBusyError, DatabaseDamagedError, DatabaseError
 from seks_addon.home import PRIVATE_FILE
 
 #: How long a command waits for another process that writes, in seconds.
@@ -61,7 +61,7 @@ def open_database(
                 migrations.apply(database)
             if check_schema and not has_schema(database, migrations):
                 # A trigger could undo a revocation, or a record, in the moment in which it is written.
-                raise DatabaseError(
+                raise DatabaseDamagedError(
                     f"the tables or triggers of {path} were changed outside of SEKS", hint="restore it from a backup"
                 )
         except BaseException:
@@ -114,16 +114,21 @@ def translated(path: Path) -> Iterator[None]:
             raise DatabaseBusyError(
                 f"{path} is locked by another process", hint="end the other process, or try again"
             ) from None
-        if code == sqlite3.SQLITE_FULL:
+        # The index of the log can't grow either.
+        shared = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE
+        if code == sqlite3.SQLITE_FULL or shared:
             raise DatabaseError(f"{path} can't grow: the disk is full", hint="free some space") from None
         if code == sqlite3.SQLITE_READONLY:
             raise DatabaseError(f"{path} is read-only", hint="check its permissions and the file system") from None
         if code == sqlite3.SQLITE_CANTOPEN:
             raise DatabaseError(f"can't open {path}", hint="check that you own it and its directory") from None
+        if code == sqlite3.SQLITE_ERROR:
+            # A statement that is right finds a table missing, or another one in its place.
+            raise DatabaseDamagedError(f"{path}: {error}", hint="restore it from a backup") from None
         raise DatabaseError(f"{path}: {error}", hint="check the disk, or restore from a backup") from None
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.IntegrityError):
             raise
-        raise DatabaseError(f"{path} is damaged, or no SEKS database", hint="restore it from a backup") from None
+        raise DatabaseDamagedError(f"{path} is damaged, or no SEKS database", hint="restore it from a backup") from None
     except OSError as error:
         raise DatabaseError(f"{path}: {error.strerror}") from None

@@ -46,8 +46,16 @@ class DatabaseBusyError(DatabaseError):
     """Another process holds the database; the same call may succeed later."""
 
 
+class DatabaseDamagedError(DatabaseError):
+    """A database's file is damaged or none of SEKS's, or its tables were changed outside of SEKS."""
+
+
 class VaultError(SeksError):
     """The vault can't be opened, or a record in it fails its authentication."""
+
+
+class NoVaultError(VaultError, DatabaseDamagedError):
+    """A database that should be a vault lacks what every vault has."""
 
 
 class MasterKeyError(VaultError):

@@ -38,6 +38,11 @@ class Home:
         return self.root / "vault.db"
 
     @property
+    def damaged_vault(self) -> Path:
+        """A database that was no vault any more when another was put in its place."""
+        return self.root / "vault.db.damaged"
+
+    @property
     def audit(self) -> Path:
         return self.root / "audit.db"
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seks_cli import options, output, terminal
+from seks_cli import damaged, options, output, terminal
 from seks_cli.commands import Group
 from seks_cli.workplace import Workplace, pass_workplace
 
@@ -27,11 +27,13 @@ def add(workplace: Workplace, name: str, client: str, as_json: bool) -> None:
     with workplace.administration() as (vault, audit):
         agent, password = vault.agents.add(vault.clients.get(client), name)
         audit.admin("agent.add", client=client, agent=name)
-    if as_json:
-        output.document({**agent.to_json(), "user": agent.user, "password": password})
-        return
-    output.say(f"Made the agent {name}. It is {agent.user} to the proxy, with this password:")
-    output.data(password)
+    place = "" if client == options.DEFAULT else f" --client {client}"
+    with output.once(f"the agent {name} is made", f"see its password with `seks env --agent {name}{place}`"):
+        if as_json:
+            output.document({**agent.to_json(), "user": agent.user, "password": password})
+            return
+        output.say(f"Made the agent {name}. It is {agent.user} to the proxy, with this password:")
+        output.data(password)
 
 
 @command.command("list")
@@ -39,18 +41,19 @@ def add(workplace: Workplace, name: str, client: str, as_json: bool) -> None:
 @options.as_json
 @pass_workplace
 def list_(workplace: Workplace, client: str | None, as_json: bool) -> None:
-    """List the agents."""
+    """List the agents; exit code 3 where a damaged one is left out."""
     with workplace.vault() as vault:
-        chosen = vault.agents.list(vault.clients.get(client) if client else None)
+        chosen, lost = vault.agents.survey(vault.clients.get(client) if client else None)
         agents = [_described(vault, agent) for agent in chosen]
     if as_json:
         output.document(agents)
-        return
-    output.table(
-        ("name", "client", "state", "live tokens", "created"),
-        [(a["name"], a["client"], _state(a["enabled"]), a["live_tokens"], a["created"]) for a in agents],
-        empty="There are no agents; add one with `seks agent add`.",
-    )
+    else:
+        output.table(
+            ("name", "client", "state", "live tokens", "created"),
+            [(a["name"], a["client"], _state(a["enabled"]), a["live_tokens"], a["created"]) for a in agents],
+            empty="There are no agents; add one with `seks agent add`.",
+        )
+    damaged.report(lost)
 
 
 @command.command()
@@ -84,10 +87,10 @@ def show(workplace: Workplace, name: str, client: str, as_json: bool) -> None:
 @options.as_json
 @pass_workplace
 def remove(workplace: Workplace, name: str, client: str, yes: bool, as_json: bool) -> None:
-    """Remove an agent with its tokens."""
+    """Remove an agent with its tokens; NAME may be the id of a damaged one."""
     with workplace.vault() as vault:
-        vault.agents.get(vault.clients.get(client), name)
-    terminal.confirm(f"Remove the agent {name} and its tokens?", yes=yes)
+        found = vault.agents.locate(vault.clients.get(client), name)
+    terminal.confirm(f"Remove {damaged.called(found, 'agent')} and its tokens?", yes=yes)
 
     with workplace.administration() as (vault, audit):
         agent = vault.agents.remove(vault.clients.get(client), name)
@@ -127,7 +130,7 @@ def _set_enabled(workplace: Workplace, client: str, name: str, *, enabled: bool,
 
 
 def _described(vault: "Vault", agent: "Agent") -> dict[str, Any]:
-    live = sum(token.state == "live" for token in vault.tokens.list(agent=agent))
+    live = sum(token.state == "live" for token in vault.tokens.survey(agent=agent).sound)
     return {**agent.to_json(), "user": agent.user, "live_tokens": live}
 
 

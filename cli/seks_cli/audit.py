@@ -82,9 +82,9 @@ def verify(workplace: Workplace, ctx: click.Context, as_json: bool) -> None:
     if as_json:
         output.document(verdict.to_json())
     elif verdict.intact:
-        output.data(f"{verdict.records} records, the chain is intact")
+        output.data(f"{output.counted(verdict.records, 'record')}, the chain is intact")
     elif verdict.bad_seq is None:
-        output.data(f"{verdict.records} records, and {verdict.problem}")
+        output.data(f"{output.counted(verdict.records, 'record')}, and {verdict.problem}")
     else:
         output.data(f"the chain is broken at record {verdict.bad_seq}: {verdict.problem}")
     if not verdict.intact:
@@ -117,4 +117,4 @@ def line(record: dict[str, Any]) -> str:
         record["reason"] or "-",
         record["source_ip"] or "-",
     )
-    return output.printable("  ".join(columns)).replace("\n", "\\n")
+    return output.one_line("  ".join(columns))

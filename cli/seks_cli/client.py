@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seks_addon.errors import InputError
-from seks_cli import options, output, terminal
+from seks_cli import damaged, options, output, terminal
 from seks_cli.commands import Group
 from seks_cli.workplace import Workplace, pass_workplace
 
@@ -41,17 +41,19 @@ def add(workplace: Workplace, name: str, as_json: bool) -> None:
 @options.as_json
 @pass_workplace
 def list_(workplace: Workplace, as_json: bool) -> None:
-    """List the clients."""
+    """List the clients; exit code 3 where a damaged one is left out."""
     with workplace.vault() as vault:
-        clients = [_described(vault, client) for client in vault.clients.list()]
+        sound, lost = vault.clients.survey()
+        clients = [_described(vault, client) for client in sound]
     if as_json:
         output.document(clients)
-        return
-    output.table(
-        ("name", "agents", "secrets", "live tokens", "created"),
-        [(c["name"], len(c["agents"]), len(c["secrets"]), c["live_tokens"], c["created"]) for c in clients],
-        empty="There are no clients.",
-    )
+    else:
+        output.table(
+            ("name", "agents", "secrets", "live tokens", "created"),
+            [(c["name"], len(c["agents"]), len(c["secrets"]), c["live_tokens"], c["created"]) for c in clients],
+            empty="There are no clients.",
+        )
+    damaged.report(lost)
 
 
 @command.command()
@@ -81,8 +83,8 @@ def remove(workplace: Workplace, name: str, yes: bool, as_json: bool) -> None:
             hint="remove its secrets and agents with `seks vault remove` and `seks agent remove`",
         )
     with workplace.vault() as vault:
-        count = len(vault.secrets.list(vault.clients.get(name)))
-    terminal.confirm(f"Remove the client {name} with its agents and {count} secrets?", yes=yes)
+        count = vault.secrets.count(vault.clients.get(name))
+    terminal.confirm(f"Remove the client {name} with its agents and {output.counted(count, 'secret')}?", yes=yes)
 
     with workplace.administration() as (vault, audit):
         client = vault.clients.remove(name)
@@ -95,7 +97,7 @@ def remove(workplace: Workplace, name: str, yes: bool, as_json: bool) -> None:
 def _described(vault: "Vault", client: "Client") -> dict[str, Any]:
     return {
         **client.to_json(),
-        "agents": [agent.name for agent in vault.agents.list(client)],
-        "secrets": [secret.name for secret in vault.secrets.list(client)],
-        "live_tokens": sum(token.state == "live" for token in vault.tokens.list(client_id=client.id)),
+        "agents": [agent.name for agent in vault.agents.survey(client).sound],
+        "secrets": [secret.name for secret in vault.secrets.survey(client).sound],
+        "live_tokens": sum(token.state == "live" for token in vault.tokens.survey(client_id=client.id).sound),
     }

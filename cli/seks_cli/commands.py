@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from seks_addon import __version__
+from seks_cli import output
 from seks_cli.workplace import Workplace
 
 
@@ -46,9 +47,7 @@ class Command(click.Command):
         ctx.allow_extra_args = True
         surplus = super().parse_args(ctx, args)
         if surplus and not ctx.resilient_parsing:
-            raise click.UsageError(
-                f"{len(surplus)} word{'s' if len(surplus) > 1 else ''} too many on the command line", ctx
-            )
+            raise click.UsageError(f"{output.counted(len(surplus), 'word')} too many on the command line", ctx)
         return surplus
 
 

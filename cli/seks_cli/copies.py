@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from seks_addon.errors import DatabaseDamagedError, HomeError
 from seks_cli import edge, keychoice, options, output, progress
 from seks_cli.commands import Command
 from seks_cli.workplace import Workplace, pass_workplace
@@ -41,14 +42,17 @@ def restore(workplace: Workplace, file: Path, accept_older: bool, as_json: bool)
     """Put the vault back as it was when FILE was written. FILE is checked whole first.
 
     What was revoked, removed or rotated since is as before again: so it is refused for a FILE that is older than
-    the vault, unless that is accepted.
+    the vault, unless that is accepted. A home that is lost altogether is made with `seks init --from-backup`.
     """
     from seks_addon.vault.backup import restore as put_back
 
     source = file.expanduser().absolute()
+    home = workplace.home
+    if not (home.vault.exists() or home.audit.exists()):
+        raise HomeError(f"the home {home.root} is missing", hint="make it again with `seks init --from-backup FILE`")
     with workplace.audit(lost_vault=True) as audit, progress.shown("Restoring") as update:
         audit.admin("vault.restore")
-        epoch = put_back(workplace.home, source, ask=keychoice.ask, accept_older=accept_older, progress=update)
+        epoch = put_back(home, source, ask=keychoice.ask, accept_older=accept_older, progress=update)
     output.say(f"The vault is as it was in {source}.")
     if as_json:
         output.document({"file": str(source), "epoch": epoch})
@@ -58,11 +62,17 @@ def restore(workplace: Workplace, file: Path, accept_older: bool, as_json: bool)
 @options.as_json
 @pass_workplace
 def check(workplace: Workplace, as_json: bool) -> None:
-    """Open every value and check every row; exit code 3 where something is wrong."""
+    """Open every value and check every row; exit code 3 where something is wrong.
+
+    A vault that is missing, or can't be unlocked, can't be checked: exit code 1.
+    """
     from seks_addon.vault.check import check as check_vault
 
-    with workplace.vault() as vault, progress.shown("Checking") as update:
-        problems = check_vault(vault, update)
+    try:
+        with workplace.vault() as vault, progress.shown("Checking") as update:
+            problems = check_vault(vault, update)
+    except DatabaseDamagedError as error:
+        problems = [error.message]
     if as_json:
         output.document({"intact": not problems, "problems": problems})
     elif problems:

@@ -31,7 +31,8 @@ def run(command: click.Command, name: str) -> NoReturn:
     """Run a program's command line, and exit."""
     try:
         code = command.main(prog_name=name, standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
         code = _broken_pipe()
     except (click.Abort, KeyboardInterrupt):

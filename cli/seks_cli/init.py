@@ -3,55 +3,81 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from seks_addon.errors import ExistsError, HomeError
+from seks_addon.errors import ExistsError, HomeError, VaultError
 from seks_addon.home import PRIVATE_DIR, Home, require_private
-from seks_cli import keychoice, options, output
+from seks_cli import keychoice, options, output, progress
 from seks_cli.commands import Command
 from seks_cli.workplace import Workplace, pass_workplace
 
 if TYPE_CHECKING:
     from seks_addon.vault.keysource import KeySource
+    from seks_addon.vault.rotation import Progress
 
 #: Where the parts are made, below the home, before each takes its place in one step.
 _STAGE: Final = ".init"
 
 
+#: Puts a vault into the home that it is given, and gives its key source; what it made elsewhere it can take back.
+type Fill = Callable[[Home, contextlib.ExitStack], "KeySource"]
+
+
 @click.command(cls=Command)
 @keychoice.options
+@click.option(
+    "--from-backup",
+    "backup",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Take the vault from this backup, of a home that is lost.",
+)
 @options.as_json
 @pass_workplace
 def command(
-    workplace: Workplace, key_source: str | None, key_file: Path | None, key_command: str | None, as_json: bool
+    workplace: Workplace,
+    key_source: str | None,
+    key_file: Path | None,
+    key_command: str | None,
+    backup: Path | None,
+    as_json: bool,
 ) -> None:
     """Make a home: master key, vault, audit log and CA.
 
     There is one client then, `default`, with one agent, `default`.
+
+    With --from-backup the vault is that of FILE, with all that was in it, and under the same master key: the key file
+    must be in its place or named with --key-file, a command be named with --key-command. CA and audit log are new.
     """
     home = workplace.home
-    source = keychoice.choose(home, key_source, key_file, key_command)
-    initialise(home, source)
-    key_path = source.local().get("path")
-    place = keychoice.described(home, {"kind": source.kind, **source.public()}, dict(source.local()))
+    if backup:
+        with progress.shown("Checking") as update:
+            source = rebuild(home, backup.expanduser().absolute(), (key_source, key_file, key_command), update)
+    else:
+        source = keychoice.choose(home, key_source, key_file, key_command)
+        initialise(home, source)
     if as_json:
         output.document(
             {
                 "home": str(home.root),
                 "key_source": source.kind,
-                "key_file": key_path,
+                "key_file": source.local().get("path"),
                 "vault": str(home.vault),
                 "audit": str(home.audit),
                 "ca_cert": str(home.ca_cert),
                 "bundle": str(home.ca_bundle),
-                "client": options.DEFAULT,
-                "agent": options.DEFAULT,
+                **({"from_backup": str(backup)} if backup else {"client": options.DEFAULT, "agent": options.DEFAULT}),
             }
         )
+    _describe(home, source, _REBUILT if backup else _NEW)
+
+
+def _describe(home: Home, source: "KeySource", next_steps: str) -> None:
+    place = keychoice.described(home, {"kind": source.kind, **source.public()}, dict(source.local()))
     output.say(
         f"The home is {home.root}:\n"
         f"  vault       {home.vault}\n"
@@ -59,13 +85,25 @@ def command(
         f"  master key  {place.removeprefix('keyfile, ')}\n"
         f"  CA          {home.ca_cert}\n"
         "\n"
-        "Without the master key the secrets are lost: keep a copy of it, apart from the vault.\n"
-        "\n"
-        "Next:\n"
-        "  seks vault add openai         store a key; gives the token that stands for it\n"
-        "  seks-proxy run                in another terminal\n"
-        "  seks run -- COMMAND           run an agent with tokens instead of keys"
+        f"{next_steps}"
     )
+
+
+_NEW: Final = (
+    "Without the master key the secrets are lost: keep a copy of it, apart from the vault.\n"
+    "\n"
+    "Next:\n"
+    "  seks vault add openai         store a key; gives the token that stands for it\n"
+    "  seks-proxy run                in another terminal\n"
+    "  seks run -- COMMAND           run an agent with tokens instead of keys"
+)
+_REBUILT: Final = (
+    "Secrets, agents with their passwords, and tokens are as they were in the backup; what was revoked, removed or\n"
+    "rotated since is as before again.\n"
+    "\n"
+    "The CA is new: every sandbox that trusted the one of before must trust this one (`seks ca path`).\n"
+    "The audit log begins anew; that of before, config.toml and providers/ are not in a backup."
+)
 
 
 def initialise(home: Home, source: "KeySource") -> None:
@@ -74,6 +112,45 @@ def initialise(home: Home, source: "KeySource") -> None:
     The vault comes last: where there is one, the home is whole. A process that was killed on the way leaves parts
     that the next run takes over.
     """
+    from seks_addon.vault import Vault
+
+    def fill(stage: Home, undo: contextlib.ExitStack) -> "KeySource":
+        undo.callback(source.discard)
+        with Vault.create(stage, source) as vault, vault.change():
+            vault.agents.add(vault.clients.add(options.DEFAULT), options.DEFAULT)
+        return source
+
+    _initialise(home, fill, ("init",))
+
+
+def rebuild(
+    home: Home, backup: Path, choice: tuple[str | None, Path | None, str | None], update: "Progress"
+) -> "KeySource":
+    """Make all of a home as `initialise` does, but with the vault of a backup; gives where its key comes from.
+
+    `choice` is what the options say about the key.
+    """
+    from seks_addon.vault import epoch
+    from seks_addon.vault.backup import rebuild as rebuild_vault
+
+    def fill(stage: Home, _undo: contextlib.ExitStack) -> "KeySource":
+        def choose(kind: str) -> "KeySource":
+            return keychoice.existing(home, kind, *choice)
+
+        source = rebuild_vault(stage, backup, choose, ask=keychoice.ask, progress=update)
+        (before, seen), (vault_id, number) = epoch.known(home), epoch.known(stage)
+        if before == vault_id and number <= seen:
+            raise VaultError(
+                f"{backup} is older than this home has seen the vault",
+                hint="what was revoked since would be valid again; to take it all the same, `seks vault restore` it"
+                " with --accept-older",
+            )
+        return source
+
+    return _initialise(home, fill, ("init", "vault.restore"))
+
+
+def _initialise(home: Home, fill: Fill, acts: Sequence[str]) -> "KeySource":
     with _made(home), home.exclusive():
         if home.vault.exists():
             raise ExistsError(
@@ -84,25 +161,23 @@ def initialise(home: Home, source: "KeySource") -> None:
         shutil.rmtree(stage.root, ignore_errors=True)
         try:
             stage.create()
-            _build(home, stage, source)
+            return _build(home, stage, fill, acts)
         finally:
             shutil.rmtree(stage.root, ignore_errors=True)
 
 
-def _build(home: Home, stage: Home, source: "KeySource") -> None:
+def _build(home: Home, stage: Home, fill: Fill, acts: Sequence[str]) -> "KeySource":
     from seks_addon import ca
     from seks_addon.audit import AuditLog
-    from seks_addon.vault import Vault, keysource
+    from seks_addon.vault import keysource
 
-    if home.ca.exists():
-        ca.load(home)
-        ca.write_bundle(home)
-    else:
-        ca.create(stage)
     with contextlib.ExitStack() as undo:
-        undo.callback(source.discard)
-        with Vault.create(stage, source) as vault, vault.change():
-            vault.agents.add(vault.clients.add(options.DEFAULT), options.DEFAULT)
+        source = fill(stage, undo)
+        if home.ca.exists():
+            ca.load(home)
+            ca.write_bundle(home)
+        else:
+            ca.create(stage)
         # Said of the home, not of the stage: the usual place needs no word.
         keysource.remember(home, source)
         undo.callback(home.key_location.unlink, missing_ok=True)
@@ -112,9 +187,11 @@ def _build(home: Home, stage: Home, source: "KeySource") -> None:
             for suffix in ("", "-wal", "-shm"):
                 undo.callback(home.audit.with_name(home.audit.name + suffix).unlink, missing_ok=True)
         with AuditLog(home.audit, create=True) as audit:
-            audit.admin("init", client=options.DEFAULT, agent=options.DEFAULT)
+            for act in acts:
+                audit.admin(act, client=options.DEFAULT, agent=options.DEFAULT)
         _move(stage.vault, home.vault, undo)
         undo.pop_all()
+    return source
 
 
 def _move(source: Path, target: Path, undo: contextlib.ExitStack, *, unless: bool = False) -> None:

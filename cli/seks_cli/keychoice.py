@@ -79,6 +79,27 @@ def _key_file(home: Home, named: Path | None, vault: "Vault | None") -> "KeySour
     return KeyFile(named)
 
 
+def existing(home: Home, wanted: str, kind: str | None, key_file: Path | None, key_command: str | None) -> "KeySource":
+    """The source of a key that there is already, of the kind that its vault wants, where the options say it is.
+
+    Raises `UsageError` where they speak of another kind.
+    """
+    from seks_addon.vault.keysource import Command, KeyFile
+
+    needless = {
+        "--key-file": key_file and wanted != KeyFile.kind,
+        "--key-command": key_command and wanted != Command.kind,
+    }
+    if kind not in (None, wanted) or any(needless.values()):
+        raise UsageError(
+            f"the backup's master key comes from: {wanted}",
+            hint="put it into another source with `seks vault rekey`, when the home is made",
+        )
+    if wanted == Command.kind and not key_command:
+        raise UsageError("the backup's master key comes from a command", hint="name the command with --key-command")
+    return choose(home, wanted, key_file, key_command)
+
+
 def ask(new: bool) -> "Secret":
     """Ask for the vault's passphrase, twice for a new one; raises `MasterKeyError` where nobody is there."""
     from seks_addon.vault.keysource.unattended import nobody_to_ask, parse

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from seks_cli import keychoice, options, output, progress, source, terminal
 from seks_cli.commands import Command
 from seks_cli.source import Source
 from seks_cli.workplace import Workplace, pass_workplace
+
+if TYPE_CHECKING:
+    from seks_addon.vault.rotation import Destroyed
 
 
 @click.command(cls=Command)
@@ -75,24 +78,40 @@ def destroy(workplace: Workplace, client: str | None, yes: bool, as_json: bool) 
     """
     from seks_addon.errors import UsageError
     from seks_addon.vault.rotation import destroy as destroy_keys
+    from seks_addon.vault.rotation import erase_remnants
 
     with workplace.vault() as vault:
         clients = [vault.clients.get(client)] if client else vault.clients.list()
-        count = sum(len(vault.secrets.list(one)) for one in clients)
+        count = output.counted(vault.secrets.count(clients[0] if client else None), "secret")
     whose = f"of the client {client}" if client else "of every client"
     if not yes and not terminal.interactive():
-        raise UsageError(f"this destroys the {count} secrets {whose}", hint="add --yes if you mean it")
-    terminal.confirm(f"Destroy the {count} secrets {whose}, for good?", yes=yes)
+        raise UsageError(f"this destroys the {count} {whose}", hint="add --yes if you mean it")
+    terminal.confirm(f"Destroy the {count} {whose}, for good?", yes=yes)
     with workplace.vault() as vault, workplace.audit() as audit:
         for one in clients:
             audit.admin("vault.destroy", client=one.name)
-        passwords = destroy_keys(vault, clients)
-    output.say(f"Destroyed {count} secrets {whose}.")
-    if as_json:
-        output.document({"destroyed": count, "passwords": passwords})
-        return
-    for agent, password in passwords.items():
-        output.data(f"{agent} {password}")
+        destroyed = destroy_keys(vault, clients)
+        try:
+            # First: nothing that fails from here on may keep the new passwords from who needs them.
+            _show(destroyed, whose, as_json)
+        finally:
+            if erase_remnants(vault):
+                output.say(f"Removed {workplace.home.damaged_vault} too, which `restore` had put aside.")
+
+
+def _show(destroyed: "Destroyed", whose: str, as_json: bool) -> None:
+    output.say(f"Destroyed {output.counted(destroyed.secrets, 'secret')} {whose}.")
+    for row in destroyed.removed:
+        output.say(f"Removed {row} too, which was changed outside of SEKS.")
+    with output.once(
+        "the secrets are destroyed and the agents have new passwords", "see each with `seks env --agent NAME`"
+    ):
+        if as_json:
+            removed = [row.to_json() for row in destroyed.removed]
+            output.document({"destroyed": destroyed.secrets, "passwords": destroyed.passwords, "removed": removed})
+            return
+        for agent, password in destroyed.passwords.items():
+            output.data(f"{output.one_line(agent)} {password}")
 
 
 @click.command("seal-key", cls=Command)

@@ -1,12 +1,16 @@
 """What the commands print: data on standard output, all else on standard error."""
 
+import contextlib
+import errno
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
+
+from seks_addon.errors import SeksError
 
 
 def error(message: str, hint: str | None = None) -> None:
@@ -29,6 +33,20 @@ def say(message: str) -> None:
 def data(text: str) -> None:
     """Print a line of data."""
     click.echo(text)
+
+
+@contextlib.contextmanager
+def once(done: str, way_out: str | None) -> Iterator[None]:
+    """Print in the block what no command repeats by itself: where standard output can't be written, say what is done.
+
+    Raises `SeksError` then.
+    """
+    try:
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        yield
+    except OSError as error:
+        raise SeksError(f"{done}, but standard output can't be written: {error.strerror}", hint=way_out) from None
 
 
 def document(value: Any) -> None:
@@ -75,9 +93,19 @@ def shortened(items: Sequence[str], shown: int = 2) -> str:
     return ", ".join(items[:shown]) + (f" (+{rest})" if rest > 0 else "")
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with what it counts: `1 secret`, `2 secrets`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def printable(text: str) -> str:
     """Escape what could control a terminal: names and paths in a log were chosen by others."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(text: str) -> str:
+    """As `printable`, and on one line."""
+    return printable(text).replace("\n", "\\n")
 
 
 def _line(kind: str, message: str, *, fg: str) -> None:

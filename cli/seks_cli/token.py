@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 import click
 
 from seks_addon.errors import InputError, NotFoundError, UsageError
-from seks_cli import issued, options, output
+from seks_cli import damaged, issued, options, output
 from seks_cli.commands import Group
 from seks_cli.workplace import Workplace, pass_workplace
 
 if TYPE_CHECKING:
     from seks_addon.audit import AuditLog
     from seks_addon.vault import Token, Vault
+    from seks_addon.vault.damage import Sifted
 
 
 @click.group(cls=Group)
@@ -59,17 +60,18 @@ def issue(
 @options.as_json
 @pass_workplace
 def list_(workplace: Workplace, client: str | None, agent: str | None, secret: str | None, as_json: bool) -> None:
-    """List tokens, without their texts."""
+    """List tokens, without their texts; exit code 3 where a damaged one is left out."""
     with workplace.vault() as vault:
-        tokens = _select(vault, client, agent, secret)
+        tokens, lost = _select(vault, client, agent, secret)
     if as_json:
         output.document([token.to_json() for token in tokens])
-        return
-    output.table(
-        ("id", "secret", "client", "agent", "state", "expires", "created"),
-        [(t.id, t.secret, t.client, t.agent, t.state, t.expires, t.created) for t in tokens],
-        empty="There are no such tokens; issue one with `seks token issue`.",
-    )
+    else:
+        output.table(
+            ("id", "secret", "client", "agent", "state", "expires", "created"),
+            [(t.id, t.secret, t.client, t.agent, t.state, t.expires, t.created) for t in tokens],
+            empty="There are no such tokens; issue one with `seks token issue`.",
+        )
+    damaged.report(lost)
 
 
 @command.command()
@@ -110,26 +112,36 @@ def show(workplace: Workplace, token_id: str, as_json: bool) -> None:
 def revoke(
     workplace: Workplace, token: str | None, everything: bool, agent: str | None, client: str | None, as_json: bool
 ) -> None:
-    """End a token for good, or with --all all of them; holds from the next request."""
+    """End a token for good, or with --all all of them; holds from the next request. A damaged one is removed."""
     if everything == (token is not None):
         raise UsageError("name one token, or --all", hint="see `seks token list` for their ids")
+    from seks_addon.vault.damage import remove_row
+
     if token is not None and (agent or client):
         raise UsageError("--agent and --client go with --all")
 
     with workplace.administration() as (vault, audit):
-        wanted = _select(vault, client or options.DEFAULT, agent, None) if token is None else [vault.tokens.get(token)]
-        revoked = []
-        for one in wanted:
-            if not one.revoked:
-                revoked.append(vault.tokens.revoke(one))
-                _record(audit, "token.revoke", one)
+        if token is None:
+            sound, lost = _select(vault, client or options.DEFAULT, agent, None)
+        else:
+            sound, lost = vault.tokens.locate(token)
+        live = [one for one in sound if not one.revoked]
+        revoked = [vault.tokens.revoke(one) for one in live]
+        for one in revoked:
+            _record(audit, "token.revoke", one)
+        for row in lost:
+            # Whatever it said, it can't be marked as revoked: that would be a seal on it.
+            remove_row(vault, row.kind, row.id)
+            audit.admin("token.revoke", token_id=row.id)
 
+    for row in lost:
+        output.say(f"Removed {row}, which was changed outside of SEKS.")
     if as_json:
-        output.document({"revoked": [one.to_json() for one in revoked]})
+        output.document({"revoked": [one.to_json() for one in revoked], "removed": [row.to_json() for row in lost]})
     elif token is None:
-        output.say(f"Revoked {len(revoked)} token{'' if len(revoked) == 1 else 's'}.")
-    else:
-        output.say(f"{wanted[0].id} {'is revoked' if revoked else 'was revoked already'}.")
+        output.say(f"Revoked {output.counted(len(revoked), 'token')}.")
+    elif sound:
+        output.say(f"{sound[0].id} {'is revoked' if revoked else 'was revoked already'}.")
 
 
 @command.command()
@@ -152,10 +164,10 @@ def regenerate(workplace: Workplace, token_id: str, as_json: bool) -> None:
     issued.show(secret, token, text, as_json=as_json)
 
 
-def _select(vault: "Vault", client: str | None, agent: str | None, secret: str | None) -> "list[Token]":
+def _select(vault: "Vault", client: str | None, agent: str | None, secret: str | None) -> "Sifted[Token]":
     """Tokens of a client, or of all; an agent and a secret are then named inside the default client."""
     owner = vault.clients.get(client or options.DEFAULT)
-    return vault.tokens.list(
+    return vault.tokens.survey(
         agent=vault.agents.get(owner, agent) if agent else None,
         secret=vault.secrets.get(owner, secret) if secret else None,
         client_id=owner.id if client else None,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seks_cli import copies, issued, keys, options, output, source, terminal
+from seks_cli import copies, damaged, issued, keys, options, output, source, terminal
 from seks_cli.commands import Group
 from seks_cli.source import Source
 from seks_cli.workplace import Workplace, pass_workplace
@@ -112,12 +112,17 @@ def add(workplace: Workplace, /, **given: Any) -> None:
 @options.as_json
 @pass_workplace
 def list_(workplace: Workplace, client: str | None, as_json: bool) -> None:
-    """List the secrets, without their values."""
+    """List the secrets, without their values; exit code 3 where a damaged one is left out."""
     with workplace.vault() as vault:
-        secrets = vault.secrets.list(vault.clients.get(client) if client else None)
+        secrets, lost = vault.secrets.survey(vault.clients.get(client) if client else None)
     if as_json:
         output.document([secret.to_json() for secret in secrets])
-        return
+    else:
+        _table(secrets)
+    damaged.report(lost)
+
+
+def _table(secrets: "list[StoredSecret]") -> None:
     output.table(
         ("name", "client", "provider", "hosts", "variables", "expires"),
         [
@@ -144,12 +149,13 @@ def show(workplace: Workplace, name: str, client: str, as_json: bool) -> None:
     """Say all about a secret but its value."""
     with workplace.vault() as vault:
         secret = vault.secrets.get(vault.clients.get(client), name)
-        tokens = vault.tokens.list(secret=secret)
+        tokens, lost = vault.tokens.survey(secret=secret)
     live = sum(token.state == "live" for token in tokens)
     if as_json:
         output.document({**secret.to_json(), "live_tokens": live})
-        return
-    output.fields({**_described(secret), "live tokens": live})
+    else:
+        output.fields({**_described(secret), "live tokens": live})
+    damaged.report(lost)
 
 
 @command.command()
@@ -186,14 +192,14 @@ def rotate(workplace: Workplace, /, name: str, client: str, as_json: bool, **giv
 @options.as_json
 @pass_workplace
 def remove(workplace: Workplace, name: str, client: str, yes: bool, as_json: bool) -> None:
-    """Remove a secret with its value and tokens, for good."""
+    """Remove a secret with its value and tokens, for good; NAME may be the id of a damaged one."""
     with workplace.vault() as vault:
-        vault.secrets.get(vault.clients.get(client), name)
-    terminal.confirm(f"Remove the secret {name} and its tokens?", yes=yes)
+        found = vault.secrets.locate(vault.clients.get(client), name)
+    terminal.confirm(f"Remove {damaged.called(found, 'secret')} and its tokens?", yes=yes)
 
     with workplace.administration() as (vault, audit):
         stored = vault.secrets.remove(vault.clients.get(client), name)
-        audit.admin("vault.remove", client=client, secret=name, provider=stored.provider)
+        audit.admin("vault.remove", client=client, secret=name, provider=getattr(stored, "provider", None))
 
     output.say(f"Removed {name} and its tokens.")
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from seks_addon.errors import ExistsError, NotFoundError
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import new_id, new_password
 from seks_addon.vault.clients import check_name
+from seks_addon.vault.damage import DamagedRow, Sifted, pick, remove_row, sift
 
 if TYPE_CHECKING:
     from seks_addon.vault.clients import Client
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from seks_addon.vault.store import Row, Vault
 
 _SELECT = "SELECT agents.*, clients.name AS client FROM agents JOIN clients ON clients.id = agents.client_id"
+#: With those whose client is gone.
+_ALL = _SELECT.replace("JOIN", "LEFT JOIN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +95,18 @@ class Agents:
 
     def list(self, client: Client | None = None) -> list[Agent]:
         """All agents, or one client's."""
-        where, parameters = (" WHERE agents.client_id = ?", (client.id,)) if client else ("", ())
-        return [self._agent(row) for row in self._vault.rows(f"{_SELECT}{where} ORDER BY client, name", parameters)]
+        return [self._agent(row) for row in self._rows(_SELECT, client)]
+
+    def survey(self, client: Client | None = None) -> Sifted[Agent]:
+        """All agents, or one client's; damaged rows apart."""
+        return sift("agent", self._rows(_ALL, client), self._agent)
+
+    def locate(self, client: Client, name: str) -> Agent | DamagedRow:
+        """The client's agent of that name, or a damaged one of that name or id; raises `NotFoundError`."""
+        rows = self._vault.rows(
+            f"{_ALL} WHERE agents.client_id = ? AND agents.name = ? OR agents.id = ?", (client.id, name, name)
+        )
+        return pick(sift("agent", rows, self._agent), name) or self.get(client, name)
 
     def set_enabled(self, client: Client, name: str, enabled: bool) -> Agent:
         """Let an agent in, or shut it out; holds from its next request."""
@@ -105,11 +119,11 @@ class Agents:
             )
         return agent
 
-    def remove(self, client: Client, name: str) -> Agent:
-        """Remove an agent with its tokens."""
+    def remove(self, client: Client, name: str) -> Agent | DamagedRow:
+        """Remove an agent, or a damaged row that `locate` finds, with its tokens."""
         with self._vault.change():
-            agent = self.get(client, name)
-            self._vault.write("DELETE FROM agents WHERE id = ?", (agent.id,))
+            agent = self.locate(client, name)
+            remove_row(self._vault, "agent", agent.id)
         return agent
 
     def password(self, agent: Agent) -> str:
@@ -143,6 +157,10 @@ class Agents:
             "UPDATE agents SET password = ?, mac = ? WHERE id = ?",
             (key.seal(password, self._context(agent)), self._vault.mac("agents", _fields(agent)), agent.id),
         )
+
+    def _rows(self, select: str, client: Client | None) -> builtins.list[Row]:
+        where, parameters = (" WHERE agents.client_id = ?", (client.id,)) if client else ("", ())
+        return self._vault.rows(f"{select}{where} ORDER BY client, agents.name", parameters)
 
     def _context(self, agent: Agent) -> dict[str, Any]:
         return self._vault.context("agent password", client=agent.client_id, agent=agent.id)

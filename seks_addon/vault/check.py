@@ -4,15 +4,20 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from seks_addon.database import translated
-from seks_addon.errors import SeksError
+from seks_addon.errors import DatabaseDamagedError, SeksError
 from seks_addon.vault.rotation import Progress
 from seks_addon.vault.store import Vault
 
 
 def check(vault: Vault, progress: Progress) -> list[str]:
     """Open every value and check every row; gives what is wrong, a sentence each, without any value in it."""
-    problems = list(_database(vault))
-    tests = list(_tests(vault))
+    problems: list[str] = []
+    try:
+        # What comes before a page that can't be read stays found.
+        problems.extend(_database(vault))
+        tests = list(_tests(vault))
+    except DatabaseDamagedError as error:
+        return [*problems, error.message]
     for done, (what, test) in enumerate(tests, 1):
         try:
             test()
@@ -28,7 +33,7 @@ def _database(vault: Vault) -> Iterator[str]:
     with translated(vault.path):
         for (message,) in vault.connection.execute("PRAGMA integrity_check(10)"):
             if message != "ok":
-                yield f"the database: {message}"
+                yield f"the database: {' '.join(message.split())}"
         for table, *_ in vault.connection.execute("PRAGMA foreign_key_check"):
             yield f"the table {table} refers to a row that isn't there"
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from seks_addon.errors import ExistsError, InputError, NotFoundError
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import new_id
+from seks_addon.vault.damage import Sifted, sift
 from seks_addon.vault.envelope import Key
 
 if TYPE_CHECKING:
@@ -72,6 +73,10 @@ class Clients:
     def list(self) -> list[Client]:
         return [_client(row) for row in self._vault.rows("SELECT * FROM clients ORDER BY name")]
 
+    def survey(self) -> Sifted[Client]:
+        """All clients; those apart whose data key doesn't open: they were renamed or changed outside of SEKS."""
+        return sift("client", self._vault.rows("SELECT * FROM clients ORDER BY name"), self._checked)
+
     def remove(self, name: str) -> Client:
         """Remove a client with its agents, secrets, tokens and data key: its values can't be read again."""
         with self._vault.change():
@@ -90,6 +95,10 @@ class Clients:
         if row is None:
             raise NotFoundError("the client is gone")
         return self._vault.data_key(client_id, row["name"], row["data_key"])
+
+    def _checked(self, row: Row) -> Client:
+        self.key(row["id"])
+        return _client(row)
 
 
 def _client(row: Row) -> Client:

@@ -4,10 +4,12 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
+from typing import Final, NamedTuple
 
-from seks_addon.errors import MasterKeyError, SeksError
+from seks_addon.errors import HomeError, MasterKeyError, SeksError, VaultError
 from seks_addon.vault import keysource
 from seks_addon.vault.clients import Client
+from seks_addon.vault.damage import DamagedRow, Sifted, remove_row
 from seks_addon.vault.envelope import Key
 from seks_addon.vault.keysource import KeyFile, KeySource
 from seks_addon.vault.store import Vault
@@ -51,10 +53,13 @@ def _rekey(vault: Vault, source: KeySource, record: Callable[[], object]) -> Non
 
 
 def reencrypt(vault: Vault, progress: Progress) -> None:
-    """Give every client another data key, and the vault another key for lookups and rows: everything is sealed anew."""
+    """Give every client another data key, and the vault another key for lookups and rows: everything is sealed anew.
+
+    Raises `VaultError`, and changes nothing, where a row is damaged: sealed anew, it would pass for one of SEKS's own.
+    """
     with vault.change():
-        clients = vault.clients.list()
-        agents, secrets, tokens = vault.agents.list(), vault.secrets.list(), vault.tokens.list()
+        clients, agents = _sound(vault.clients.survey()), _sound(vault.agents.survey())
+        secrets, tokens = _sound(vault.secrets.survey()), _sound(vault.tokens.survey())
         old = {client.id: vault.clients.key(client.id) for client in clients}
         new = {client.id: Key.generate() for client in clients}
         vault.replace_vault_key(Key.generate())
@@ -62,33 +67,89 @@ def reencrypt(vault: Vault, progress: Progress) -> None:
             vault.clients.set_key(client, new[client.id])
         total = len(agents) + len(secrets) + len(tokens)
         steps = chain(
-            ((partial(vault.agents.reseal, agent), agent.client_id) for agent in agents),
-            ((partial(vault.secrets.reseal, secret), secret.client_id) for secret in secrets),
-            ((partial(vault.tokens.reseal, token), token.client_id) for token in tokens),
+            ((DamagedRow("agent", a.id, a.name), partial(vault.agents.reseal, a), a.client_id) for a in agents),
+            ((DamagedRow("secret", s.id, s.name), partial(vault.secrets.reseal, s), s.client_id) for s in secrets),
+            ((DamagedRow("token", t.id), partial(vault.tokens.reseal, t), t.client_id) for t in tokens),
         )
-        for done, (reseal, client_id) in enumerate(steps, 1):
-            reseal(old[client_id], new[client_id])
+        for done, (row, reseal, client_id) in enumerate(steps, 1):
+            try:
+                reseal(old[client_id], new[client_id])
+            except VaultError:
+                raise _refusal(row) from None
             progress(done, total)
     compact(vault)
 
 
-def destroy(vault: Vault, clients: Sequence[Client]) -> dict[str, str]:
-    """Throw the clients' data keys away: their secrets and tokens are gone for good.
+def _sound[T](sifted: Sifted[T]) -> list[T]:
+    for row in sifted.damaged:
+        raise _refusal(row)
+    return sifted.sound
 
-    A backup from before still has them, and so has who kept the old file and the master key. The agents stay, with
-    new passwords; gives those, by how the agents are called.
+
+def _refusal(row: DamagedRow) -> VaultError:
+    return VaultError(f"{row} was changed outside of SEKS; nothing is encrypted again", hint=row.way_out)
+
+
+#: Rows whose owners somebody took away.
+_LEFTOVERS: Final = (
+    "DELETE FROM secret_values",
+    "DELETE FROM secret_hosts",
+    "DELETE FROM tokens",
+    "DELETE FROM agents WHERE client_id NOT IN (SELECT id FROM clients)",
+)
+
+
+class Destroyed(NamedTuple):
+    """How many secrets are gone, the agents' new passwords by how they are called, and the damaged agents removed."""
+
+    secrets: int
+    passwords: dict[str, str]
+    removed: list[DamagedRow]
+
+
+def destroy(vault: Vault, clients: Sequence[Client]) -> Destroyed:
+    """Throw the clients' data keys away: their secrets and tokens are gone for good, damaged ones too.
+
+    The agents stay, with new passwords; but for damaged ones: sealed anew, they would pass for SEKS's own. A backup
+    from before still has it all, and so has who kept the old file and the master key; `erase_remnants` comes next.
     """
-    passwords = {}
+    passwords: dict[str, str] = {}
+    removed: list[DamagedRow] = []
     with vault.change():
+        count = sum(vault.write("DELETE FROM secrets WHERE client_id = ?", (client.id,)) for client in clients)
+        if {client.id for client in clients} >= {client.id for client in vault.clients.list()}:
+            count += vault.write("DELETE FROM secrets")
+            for statement in _LEFTOVERS:
+                vault.write(statement)
         for client in clients:
-            # Damaged ones too, which nothing else could read.
-            vault.write("DELETE FROM secrets WHERE client_id = ?", (client.id,))
-            key = Key.generate()
-            vault.clients.set_key(client, key)
-            for agent in vault.agents.list(client):
+            vault.clients.set_key(client, key := Key.generate())
+            agents = vault.agents.survey(client)
+            for agent in agents.sound:
                 passwords[agent.user] = vault.agents.renew_password(agent, key)
+            for row in agents.damaged:
+                remove_row(vault, row.kind, row.id)
+            removed += agents.damaged
+    return Destroyed(count, passwords, removed)
+
+
+def erase_remnants(vault: Vault) -> bool:
+    """Compact the database, and remove the damaged one that a `restore` put aside; tells whether there was one.
+
+    Raises `SeksError`, when all else is done, where something of before may be left.
+    """
+    damaged = vault.home.damaged_vault
+    try:
+        damaged.unlink()
+        found = True
+    except FileNotFoundError:
+        found = False
+    except OSError as error:
+        compact(vault)
+        raise HomeError(
+            f"can't remove {damaged}: {error.strerror}", hint="remove it yourself: it is a copy of before"
+        ) from None
     compact(vault)
-    return passwords
+    return found
 
 
 def compact(vault: Vault) -> None:

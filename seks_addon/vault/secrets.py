@@ -18,6 +18,7 @@ from seks_addon.secret import Secret
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import new_id
 from seks_addon.vault.clients import check_name
+from seks_addon.vault.damage import DamagedRow, Sifted, pick, remove_row, sift
 
 if TYPE_CHECKING:
     from seks_addon.placements import Placement
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 #: Agents and hosts whose secrets are remembered.
 _MAX_HELD = 4096
 _SELECT = "SELECT secrets.*, clients.name AS client FROM secrets JOIN clients ON clients.id = secrets.client_id"
+#: With those whose client is gone.
+_ALL = _SELECT.replace("JOIN", "LEFT JOIN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +129,11 @@ class Secrets:
             self._write_value(stored, value)
         return stored
 
-    def remove(self, client: Client, name: str) -> StoredSecret:
-        """Remove a secret with its value and tokens."""
+    def remove(self, client: Client, name: str) -> StoredSecret | DamagedRow:
+        """Remove a secret, or a damaged row that `locate` finds, with its value and tokens."""
         with self._vault.change():
-            stored = self.get(client, name)
-            self._vault.write("DELETE FROM secrets WHERE id = ?", (stored.id,))
+            stored = self.locate(client, name)
+            remove_row(self._vault, "secret", stored.id)
         return stored
 
     def check_free(self, client: Client, name: str) -> None:
@@ -161,9 +164,22 @@ class Secrets:
 
     def list(self, client: Client | None = None) -> list[StoredSecret]:
         """All secrets, or one client's."""
-        where, parameters = (" WHERE secrets.client_id = ?", (client.id,)) if client else ("", ())
-        rows = self._vault.rows(f"{_SELECT}{where} ORDER BY client, secrets.name", parameters)
-        return [self._stored(row) for row in rows]
+        return [self._stored(row) for row in self._rows(_SELECT, client)]
+
+    def survey(self, client: Client | None = None) -> Sifted[StoredSecret]:
+        """All secrets, or one client's; damaged rows apart."""
+        return sift("secret", self._rows(_ALL, client), self._stored)
+
+    def count(self, client: Client | None = None) -> int:
+        """How many there are, damaged ones too."""
+        return len(self._rows(_ALL, client))
+
+    def locate(self, client: Client, name: str) -> StoredSecret | DamagedRow:
+        """The client's secret of that name, or a damaged one of that name or id; raises `NotFoundError`."""
+        rows = self._vault.rows(
+            f"{_ALL} WHERE secrets.client_id = ? AND secrets.name = ? OR secrets.id = ?", (client.id, name, name)
+        )
+        return pick(sift("secret", rows, self._stored), name) or self.get(client, name)
 
     def bound_to(self, origin: Origin) -> bool:
         """Tell whether any secret of any client is bound to `origin`."""
@@ -245,6 +261,10 @@ class Secrets:
         self._vault.write(
             "UPDATE secrets SET mac = ? WHERE id = ?", (self._vault.mac("secrets", _fields(stored)), stored.id)
         )
+
+    def _rows(self, select: str, client: Client | None) -> builtins.list[Row]:
+        where, parameters = (" WHERE secrets.client_id = ?", (client.id,)) if client else ("", ())
+        return self._vault.rows(f"{select}{where} ORDER BY client, secrets.name", parameters)
 
     def _write_value(self, stored: StoredSecret, value: Secret) -> None:
         stored.binding.check_value(value.reveal())

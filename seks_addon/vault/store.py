@@ -13,7 +13,7 @@ from sqlite_utils import Database
 
 from seks_addon.canonical import canonical_json
 from seks_addon.database import COMMAND_TIMEOUT, open_database, transaction, translated
-from seks_addon.errors import VaultError
+from seks_addon.errors import NoVaultError, VaultError
 from seks_addon.home import Home
 from seks_addon.timing import now, timestamp
 from seks_addon.vault import epoch, keysource
@@ -55,6 +55,8 @@ class Vault:
         self.home = home
         self.path = path or home.vault
         self._db = db
+        # What isn't UTF-8 wasn't written by SEKS: it shall fail its row's authentication, not the query.
+        self._db.conn.text_factory = lambda raw: raw.decode("utf-8", "replace")
         self._ask = ask
         self._data_version: int | None = None
         self._wrapped = b""
@@ -302,7 +304,7 @@ class Vault:
     def _meta(self, key: str) -> bytes:
         row = self.row("SELECT value FROM meta WHERE key = ?", (key,))
         if row is None:
-            raise VaultError(f"{self.path} is no vault, or a damaged one", hint="restore it from a backup")
+            raise NoVaultError(f"{self.path} is no vault, or a damaged one", hint="restore it from a backup")
         return bytes(row["value"])
 
 

@@ -14,6 +14,7 @@ from seks_addon.errors import NotFoundError
 from seks_addon.policy import Policy
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import is_token, new_id, new_token
+from seks_addon.vault.damage import Sifted, sift
 from seks_addon.vault.secrets import reading
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ _SELECT = (
     " secrets.client_id, clients.name AS client FROM tokens JOIN secrets ON secrets.id = tokens.secret_id"
     " JOIN agents ON agents.id = tokens.agent_id JOIN clients ON clients.id = secrets.client_id"
 )
+#: With those whose secret, agent or client is gone.
+_ALL = _SELECT.replace("JOIN", "LEFT JOIN")
 _RESOLVE = "SELECT * FROM tokens WHERE lookup = ?"
 
 
@@ -160,29 +163,23 @@ class Tokens:
 
     def get(self, id_or_text: str) -> Token:
         """The token of that id, or the token itself; raises `NotFoundError`."""
-        if is_token(id_or_text):
-            row = self._vault.row(f"{_SELECT} WHERE tokens.lookup = ?", (self._vault.lookup(id_or_text),))
-            name = "that token"
-        else:
-            row = self._vault.row(f"{_SELECT} WHERE tokens.id = ?", (id_or_text,))
-            name = f"a token {id_or_text!r}" if id_or_text.startswith("tok_") else "a token of that id"
-        if row is None:
-            raise NotFoundError(f"the vault doesn't have {name}", hint="see `seks token list`")
-        return self._token(row)
+        return self._token(self._named(_SELECT, id_or_text))
+
+    def locate(self, id_or_text: str) -> Sifted[Token]:
+        """As `get`, but one that may be damaged."""
+        return sift("token", [self._named(_ALL, id_or_text)], self._token)
 
     def list(
         self, *, agent: Agent | None = None, secret: StoredSecret | None = None, client_id: str | None = None
     ) -> builtins.list[Token]:
         """Tokens, oldest first, of one agent, secret or client where they are given."""
-        wanted = {
-            "tokens.agent_id": agent.id if agent else None,
-            "tokens.secret_id": secret.id if secret else None,
-            "secrets.client_id": client_id,
-        }
-        given = {column: value for column, value in wanted.items() if value is not None}
-        where = " WHERE " + " AND ".join(f"{column} = ?" for column in given) if given else ""
-        rows = self._vault.rows(f"{_SELECT}{where} ORDER BY tokens.created, tokens.id", tuple(given.values()))
-        return [self._token(row) for row in rows]
+        return [self._token(row) for row in self._rows(_SELECT, agent, secret, client_id)]
+
+    def survey(
+        self, *, agent: Agent | None = None, secret: StoredSecret | None = None, client_id: str | None = None
+    ) -> Sifted[Token]:
+        """As `list`; damaged rows apart."""
+        return sift("token", self._rows(_ALL, agent, secret, client_id), self._token)
 
     def text(self, token: Token) -> str:
         """The token itself."""
@@ -220,6 +217,29 @@ class Tokens:
             "UPDATE tokens SET token = ?, lookup = ?, mac = ? WHERE id = ?",
             (new.seal(text, self._context(token)), lookup, self._mac(token, lookup), token.id),
         )
+
+    def _rows(
+        self, select: str, agent: Agent | None, secret: StoredSecret | None, client_id: str | None
+    ) -> builtins.list[Row]:
+        wanted = {
+            "tokens.agent_id": agent.id if agent else None,
+            "tokens.secret_id": secret.id if secret else None,
+            "secrets.client_id": client_id,
+        }
+        given = {column: value for column, value in wanted.items() if value is not None}
+        where = " WHERE " + " AND ".join(f"{column} = ?" for column in given) if given else ""
+        return self._vault.rows(f"{select}{where} ORDER BY tokens.created, tokens.id", tuple(given.values()))
+
+    def _named(self, select: str, id_or_text: str) -> Row:
+        if is_token(id_or_text):
+            row = self._vault.row(f"{select} WHERE tokens.lookup = ?", (self._vault.lookup(id_or_text),))
+            name = "that token"
+        else:
+            row = self._vault.row(f"{select} WHERE tokens.id = ?", (id_or_text,))
+            name = f"a token {id_or_text!r}" if id_or_text.startswith("tok_") else "a token of that id"
+        if row is None:
+            raise NotFoundError(f"the vault doesn't have {name}", hint="see `seks token list`")
+        return row
 
     def _context(self, token: Token) -> dict[str, Any]:
         return self._vault.context(

@@ -111,10 +111,9 @@ def process(home: Home) -> Callable[..., subprocess.CompletedProcess[str]]:
             command(*words),
             env={**os.environ, **environment(home), **env},
             text=True,
-            capture_output=True,
             timeout=60,
             check=False,
-            **{"stdin": subprocess.DEVNULL, **more},
+            **{"stdin": subprocess.DEVNULL, "capture_output": True, **more},
         )
 
     return run

@@ -1,5 +1,6 @@
 """`seks vault backup`, `restore` and `check`."""
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -107,7 +108,10 @@ def test_restore_what_is_no_backup(ready: Seks, copy: Path, how: str) -> None:
 def test_restore_without_a_home(seks: Seks, home: Home, tmp_path: Path) -> None:
     (tmp_path / "copy.db").touch()
 
-    assert_refused(seks("vault", "restore", str(tmp_path / "copy.db")), "is missing")
+    result = seks("vault", "restore", str(tmp_path / "copy.db"))
+
+    assert_refused(result, "is missing")
+    assert "seks init --from-backup" in result.err
 
 
 def test_check(ready: Seks, copy: Path) -> None:
@@ -129,6 +133,59 @@ def test_check_finds_damage(ready: Seks, home: Home, copy: Path) -> None:
     assert any("'openai'" in line for line in document.json["problems"])
     assert any("token tok_" in line for line in document.json["problems"])
     assert KEY not in plain.out
+
+
+def cut(path: Path, size: int) -> None:
+    os.truncate(path, size)
+
+
+def overwrite(path: Path, start: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(os.urandom(path.stat().st_size - start))
+
+
+#: What is done to the file of a vault.
+BROKEN: dict[str, Callable[[Path], None]] = {
+    "empty": lambda path: cut(path, 0),
+    "half a page": lambda path: cut(path, 2048),
+    "half a file": lambda path: cut(path, path.stat().st_size // 8192 * 4096),
+    "not whole pages": lambda path: cut(path, path.stat().st_size - 1000),
+    "another header": lambda path: overwrite(path, 0),
+    "other pages": lambda path: overwrite(path, 4096),
+    "no table": lambda path: change(path, "DROP TABLE tokens"),
+    "no meta": lambda path: change(path, "DROP TABLE meta"),
+    "no rows of meta": lambda path: change(path, "DELETE FROM meta"),
+    "no migrations": lambda path: change(path, "DROP TABLE _sqlite_migrations"),
+    "another table": lambda path: change(path, "CREATE TABLE more (x)"),
+    "another column": lambda path: change(path, "ALTER TABLE tokens ADD COLUMN more TEXT"),
+    "a trigger": lambda path: change(
+        path, "CREATE TRIGGER t AFTER UPDATE ON tokens BEGIN UPDATE tokens SET revoked = NULL; END"
+    ),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_check_of_a_broken_file(ready: Seks, home: Home, copy: Path, how: str) -> None:
+    """It was looked at, and something is wrong: exit code 3, and a document."""
+    BROKEN[how](home.vault)
+
+    plain, document = ready("vault", "check"), ready("vault", "check", "--json")
+
+    assert (plain.code, document.code) == (3, 3), plain
+    assert plain.err == ""
+    assert plain.out.splitlines() == document.json["problems"] != []
+    assert not document.json["intact"]
+
+
+def test_check_of_what_cannot_be_checked(ready: Seks, home: Home, copy: Path, tmp_path: Path) -> None:
+    """Without its key, and where there is none."""
+    home.master_key.rename(tmp_path / "key")
+    assert_refused(ready("vault", "check"), "is missing")
+
+    (tmp_path / "key").rename(home.master_key)
+    home.vault.unlink()
+    assert_refused(ready("vault", "check"), "not initialised")
 
 
 def test_check_of_a_vault_that_does_not_open(ready: Seks, home: Home, copy: Path) -> None:

@@ -2,8 +2,11 @@
 
 import os
 import pty
+import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -377,6 +380,45 @@ def test_destroy_one_client_s(ready: Seks, add: Callable[..., str]) -> None:
     assert (result.json["destroyed"], list(result.json["passwords"])) == (1, ["acme/default"])
     assert value(ready) == KEY
     assert_refused(ready("vault", "destroy", "--client", "nobody", "--yes"), "nobody")
+
+
+def test_destroy_counts(ready: Seks, add: Callable[..., str]) -> None:
+    """One is one."""
+    add("openai", KEY)
+
+    assert "the 1 secret of every client" in ready("vault", "destroy").err
+    assert "Destroyed 1 secret of every client" in ready("vault", "destroy", "--yes").err
+    assert "Destroyed 0 secrets of every client" in ready("vault", "destroy", "--yes").err
+
+
+def test_destroy_with_a_reader_in_the_way(
+    ready: Seks, home: Home, add: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agents' passwords are said before it is said that remnants may be left."""
+    add("openai", KEY)
+    monkeypatch.setitem(Vault.open.__kwdefaults__, "timeout", 0.1)
+    shutil.copy(home.vault, home.damaged_vault)
+    with closing(sqlite3.connect(home.vault, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM secrets").fetchall()
+
+        result = ready("vault", "destroy", "--yes")
+
+    assert result.code == 1
+    assert "remnants" in result.err
+    with Vault.open(home) as vault:
+        assert vault.agents.authenticate(*result.last.split())
+    assert not home.damaged_vault.exists()
+
+
+def test_destroy_removes_what_a_restore_put_aside(ready: Seks, home: Home, add: Callable[..., str]) -> None:
+    add("openai", KEY)
+    shutil.copy(home.vault, home.damaged_vault)
+
+    result = ready("vault", "destroy", "--yes")
+
+    assert (result.code, home.damaged_vault.exists()) == (0, False)
+    assert str(home.damaged_vault) in result.err
 
 
 def test_new_key(seks: Seks, tmp_path: Path) -> None:

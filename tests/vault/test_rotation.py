@@ -391,10 +391,40 @@ def test_reencrypt_of_a_damaged_vault(vault: Vault, acme: Tenant, rival: Tenant,
     tamper("UPDATE secret_values SET record = x'00' WHERE secret_id = ?", rival.secret.id)
     before = sealed_values(vault)
 
-    with pytest.raises(VaultError):
+    with pytest.raises(VaultError) as caught:
         rotation.reencrypt(vault, no_progress)
 
     assert sealed_values(vault) == before
+    assert caught.value.message.startswith(f"the secret 'api' ('{rival.secret.id}') was changed outside of SEKS")
+    assert f"`seks vault remove {rival.secret.id}`" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind", "removal"),
+    [
+        ("UPDATE clients SET data_key = x'00' WHERE name = 'acme'", "client 'acme'", "vault destroy --client acme"),
+        ("UPDATE agents SET name = 'renamed'", "agent 'renamed'", "agent remove agt_"),
+        ("UPDATE agents SET password = x'00'", "agent 'robot'", "agent remove agt_"),
+        ("UPDATE secrets SET env = '[\"PATH\"]'", "secret 'api'", "vault remove sec_"),
+        ("UPDATE secrets SET client_id = 'cli_nobody'", "secret 'api'", "vault remove sec_"),
+        ("UPDATE tokens SET token = x'00'", "token 'tok_", "token revoke tok_"),
+        ("UPDATE tokens SET revoked = '2020'", "token 'tok_", "token revoke tok_"),
+        ("UPDATE tokens SET policy = CAST(x'ff' AS TEXT)", "token 'tok_", "token revoke tok_"),
+    ],
+)
+def test_reencrypt_names_the_damaged_row(
+    vault: Vault, acme: Tenant, tamper: Tamper, sql: str, kind: str, removal: str
+) -> None:
+    """Sealed anew, it would pass for SEKS's own: it has to go first."""
+    tamper(sql)
+    before = sealed_values(vault)
+
+    with pytest.raises(VaultError) as caught:
+        rotation.reencrypt(vault, no_progress)
+
+    assert sealed_values(vault) == before
+    assert caught.value.message.startswith(f"the {kind}")
+    assert f"`seks {removal}" in str(caught.value.hint)
 
 
 def test_a_reader_in_the_way(home: Home, vault: Vault, acme: Tenant) -> None:
@@ -418,8 +448,10 @@ def test_destroy(home: Home, vault: Vault, acme: Tenant, rival: Tenant, everybod
     ids = {f"{table}.{owner.client.name}": {record} for owner in doomed for table, record in records_of(vault, owner)}
     assert remnants(home, ids)
 
-    passwords = rotation.destroy(vault, [owner.client for owner in doomed])
+    count, passwords, removed = rotation.destroy(vault, [owner.client for owner in doomed])
+    assert not rotation.erase_remnants(vault)
 
+    assert (count, removed) == (len(doomed), [])
     assert set(passwords) == {owner.agent.user for owner in doomed}
     for owner in doomed:
         assert vault.secrets.list(owner.client) == []
@@ -462,6 +494,43 @@ def test_destroy_of_damaged_secrets(vault: Vault, acme: Tenant, tamper: Tamper) 
     rotation.destroy(vault, [acme.client])
 
     assert vault.rows("SELECT 1 FROM secrets") == []
+
+
+@pytest.mark.parametrize("everybody", [False, True])
+def test_destroy_of_what_is_damaged_everywhere(
+    home: Home, vault: Vault, acme: Tenant, rival: Tenant, tamper: Tamper, everybody: bool
+) -> None:
+    """No row of any table stops it; a damaged agent isn't sealed anew, but removed."""
+    vault.agents.add(acme.client, "other")
+    tamper("UPDATE clients SET data_key = x'00' WHERE name = 'acme'")
+    tamper(
+        "UPDATE agents SET enabled = 0, name = CAST(x'ff' AS TEXT) WHERE name = 'robot' AND client_id = ?",
+        acme.client.id,
+    )
+    tamper("UPDATE secrets SET binding = '{', env = '[' WHERE client_id = ?", acme.client.id)
+    tamper("UPDATE tokens SET policy = 'no JSON' WHERE secret_id = ?", acme.secret.id)
+    if everybody:
+        tamper("UPDATE secrets SET client_id = 'cli_nobody' WHERE client_id = ?", rival.client.id)
+
+    destroyed = rotation.destroy(vault, vault.clients.list() if everybody else [acme.client])
+
+    assert destroyed.secrets == 1 + everybody
+    assert set(destroyed.passwords) == {"acme/other", *(["rival/robot"] if everybody else [])}
+    assert [row.id for row in destroyed.removed] == [acme.agent.id]
+    assert check.check(vault, no_progress) == []
+    if not everybody:
+        assert_same(vault, rival)
+
+
+def test_what_a_restore_put_aside_is_destroyed(home: Home, vault: Vault, acme: Tenant) -> None:
+    """It is a copy of before."""
+    shutil.copy(home.vault, home.damaged_vault)
+    rotation.destroy(vault, [acme.client])
+
+    assert rotation.erase_remnants(vault)
+
+    assert not home.damaged_vault.exists()
+    assert not rotation.erase_remnants(vault)
 
 
 def test_destroyed_and_used_again(home: Home, vault: Vault, acme: Tenant) -> None:
