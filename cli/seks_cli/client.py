@@ -86,7 +86,7 @@ def remove(workplace: Workplace, name: str, yes: bool, as_json: bool) -> None:
         count = vault.secrets.count(vault.clients.get(name))
     terminal.confirm(f"Remove the client {name} with its agents and {output.counted(count, 'secret')}?", yes=yes)
 
-    with workplace.administration() as (vault, audit):
+    with workplace.administration(erases=True) as (vault, audit):
         client = vault.clients.remove(name)
         audit.admin("client.remove", client=name)
     output.say(f"Removed the client {name}; its secrets can't be read again.")

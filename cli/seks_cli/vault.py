@@ -175,7 +175,7 @@ def rotate(workplace: Workplace, /, name: str, client: str, as_json: bool, **giv
         unsealed = where.unseal(vault)
     value = unsealed or where.read(name)
 
-    with workplace.administration() as (vault, audit):
+    with workplace.administration(erases=True) as (vault, audit):
         stored = vault.secrets.rotate(vault.clients.get(client), name, value)
         audit.admin("vault.rotate", client=client, secret=name, provider=stored.provider)
 
@@ -197,7 +197,7 @@ def remove(workplace: Workplace, name: str, client: str, yes: bool, as_json: boo
         found = vault.secrets.locate(vault.clients.get(client), name)
     terminal.confirm(f"Remove {damaged.called(found, 'secret')} and its tokens?", yes=yes)
 
-    with workplace.administration() as (vault, audit):
+    with workplace.administration(erases=True) as (vault, audit):
         stored = vault.secrets.remove(vault.clients.get(client), name)
         audit.admin("vault.remove", client=client, secret=name, provider=getattr(stored, "provider", None))
 

@@ -56,14 +56,20 @@ class Workplace:
             yield audit
 
     @contextlib.contextmanager
-    def administration(self) -> Iterator[Administration]:
+    def administration(self, *, erases: bool = False) -> Iterator[Administration]:
         """Make the block one change of the vault: all of it, durably, or nothing.
 
         The block ends with the change's record. The log is on disk before the vault is, so nothing takes effect
-        unrecorded; at the worst there is a record of something that then did not happen.
+        unrecorded; at the worst there is a record of something that then did not happen. `erases`: what goes shall
+        not stay in the database's log, where a running proxy keeps that open.
         """
-        with self.vault() as vault, self.audit() as audit, vault.change():
-            yield Administration(vault, audit)
+        with self.vault() as vault, self.audit() as audit:
+            with vault.change():
+                yield Administration(vault, audit)
+            if erases:
+                from seks_addon.vault.rotation import empty_log
+
+                empty_log(vault)
 
     def catalog(self) -> "Catalog":
         """Read the catalog with the home's own entries."""

@@ -156,12 +156,20 @@ def compact(vault: Vault) -> None:
     """Write the database anew and empty its log, so that no page of before is left in either."""
     try:
         vault.connection.execute("VACUUM")
-        # It doesn't raise where a reader is in the way, but says so.
-        busy = vault.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        emptied = empty_log(vault)
     except sqlite3.Error:
-        busy = True
-    if busy:
+        emptied = False
+    if not emptied:
         raise SeksError(
             "the change is made, but remnants of before may be in the database's files",
             hint="end the programs that use the vault, then run `seks vault reencrypt`",
         )
+
+
+def empty_log(vault: Vault) -> bool:
+    """Move what is in the database's log into its file, and empty it; tells whether nobody was in the way."""
+    try:
+        # It doesn't raise where a reader is in the way, but says so.
+        return not vault.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.Error:
+        return False

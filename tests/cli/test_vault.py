@@ -310,3 +310,20 @@ def test_an_unrecorded_change_does_not_take_effect(ready: Seks, home: Home) -> N
 def test_path(ready: Seks, home: Home) -> None:
     assert ready("vault", "path").out == f"{home.vault}\n"
     assert ready("vault", "path", "--json").json == {"path": str(home.vault)}
+
+
+@pytest.mark.parametrize("words", [("remove", "openai"), ("rotate", "openai", "--from-env", "GIVEN")])
+def test_what_is_gone_leaves_nothing_in_the_log(
+    ready: Seks, home: Home, add: Callable[..., str], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """Also while another program has the vault open, as a running proxy has."""
+    monkeypatch.setenv("GIVEN", OTHER_KEY)
+    with Vault.open(home) as proxy:
+        add("openai", KEY)
+        [row] = proxy.rows("SELECT record FROM secret_values")
+        sealed = row["record"][-40:]
+        assert any(sealed in path.read_bytes() for path in home.root.glob("vault.db*"))
+
+        assert ready("vault", *words).code == 0
+
+        assert not any(sealed in path.read_bytes() for path in home.root.glob("vault.db*"))

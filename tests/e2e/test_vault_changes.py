@@ -2,7 +2,9 @@
 
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from seks_addon.errors import MasterKeyError
 from seks_addon.secret import Secret
 from seks_addon.vault import Vault
 from seks_addon.vault.backup import backup, restore
+from seks_addon.vault.check import check
 from seks_addon.vault.keysource import KeyFile, Passphrase
 from seks_addon.vault.rotation import reencrypt, rekey
 from tests.e2e.conftest import bound_site
@@ -71,6 +74,32 @@ def test_reencrypt(site: Site, proxy: Proxy, hosts: Upstream) -> None:
         reencrypt(vault, silent)
 
     assert codes(proxy, token) == {None}
+
+
+def test_new_keys_under_traffic(site: Site, proxy: Proxy, hosts: Upstream) -> None:
+    """A request that meets the very moment of a change may be refused; the vault is whole, and served from after."""
+    token = site.token("openai")
+    seen: list[str | None] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            seen.append(code(proxy, token))
+
+    with ThreadPoolExecutor(3) as pool:
+        askers = [pool.submit(ask) for _ in range(3)]
+        with site.vault() as vault:
+            for _ in range(3):
+                rekey(vault, KeyFile(site.home.master_key, replaces=True))
+                reencrypt(vault, silent)
+        done.set()
+        for asker in askers:
+            asker.result()
+
+    assert {None} <= set(seen) <= {None, "vault_locked", "token_unknown"}
+    assert codes(proxy, token) == {None}
+    with site.vault() as vault:
+        assert check(vault, silent) == []
 
 
 def test_rekey_to_a_passphrase(site: Site, proxy: Proxy) -> None:
