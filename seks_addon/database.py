@@ -11,11 +11,9 @@ from typing import Final
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from seks_addon.errors import DatabaseBusyError, DatabaseDamagedError, DatabaseError
+from seks_addon.errors import DatabaseDamagedError, DatabaseError
 from seks_addon.home import PRIVATE_FILE
-
-#: How long a command waits for another process that writes, in seconds.
-COMMAND_TIMEOUT: Final = 10.0
+from seks_addon.lock import COMMAND_TIMEOUT, busy
 
 _PRAGMAS: Final = (
     "PRAGMA foreign_keys=ON",
@@ -111,9 +109,7 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise DatabaseBusyError(
-                f"{path} is locked by another process", hint="end the other process, or try again"
-            ) from None
+            raise busy(path) from None
         # The index of the log can't grow either.
         shared = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE
         if code == sqlite3.SQLITE_FULL or shared:

@@ -1,8 +1,9 @@
 """Where everything lives: the home directory, its files, and who may read them."""
 
 import contextlib
-import fcntl
+import errno
 import os
+import shutil
 import stat
 import tempfile
 import time
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seks_addon.errors import HomeError
+from seks_addon.lock import COMMAND_TIMEOUT, locked
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIR = 0o700
@@ -19,6 +21,9 @@ PUBLIC_FILE = 0o644
 #: How files begin that are on their way to another name, and the age in seconds at which nobody works on one.
 TEMPORARY = ".seks-tmp-"
 _ABANDONED = 3600
+
+#: How a file system says that it has no links.
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class Home:
 
     @property
     def damaged_vault(self) -> Path:
-        """A database that was no vault any more when another was put in its place."""
+        """What a restore found in the vault's place and couldn't read; it may hold what was in the vault."""
         return self.root / "vault.db.damaged"
 
     @property
@@ -98,22 +103,26 @@ class Home:
             raise HomeError(f"can't make the home {self.root}: {error.strerror}") from None
 
     @contextlib.contextmanager
-    def exclusive(self, *, wait: bool = True) -> Iterator[bool]:
-        """Keep other processes out of what is done in several steps; the kernel lets go when this one ends.
+    def exclusive(self, timeout: float = COMMAND_TIMEOUT) -> Iterator[None]:
+        """Let one at a time do what takes many steps, and perhaps a question to somebody: init, rekey, restore.
 
-        Gives False where somebody is at it and it isn't waited for.
+        Changes of the vault go on meanwhile: a revocation waits for nobody's answer. Raises `DatabaseBusyError`.
         """
-        descriptor = os.open(self.root, os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-                return
-            yield True
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with locked(self.root, timeout):
+            yield
+            sync(self.root)
+
+    @contextlib.contextmanager
+    def changing(self, timeout: float = COMMAND_TIMEOUT) -> Iterator[None]:
+        """Let one at a time change the vault and what the home has seen of it, or put another in its place.
+
+        Who takes `exclusive` too takes it first. Raises `DatabaseBusyError`.
+        """
+        # A directory of its own: SQLite's locks on the database would be lost with a descriptor that is closed.
+        with contextlib.suppress(OSError):
+            self.run.mkdir(mode=PRIVATE_DIR, exist_ok=True)
+        with locked(self.run, timeout):
+            yield
 
     def sweep(self) -> None:
         """Remove what processes that were killed left half written: it may hold a key."""
@@ -123,13 +132,16 @@ class Home:
                     if path.stat().st_mtime < time.time() - _ABANDONED:
                         path.unlink()
 
-    def check(self) -> None:
-        """Raise `HomeError` unless the home is initialised and closed to other users; sweeps it."""
+    def check(self, *, lost_vault: bool = False) -> None:
+        """Raise `HomeError` unless the home is initialised and closed to other users; sweeps it.
+
+        `lost_vault`: its vault may be gone.
+        """
         if not self.root.is_dir():
             raise HomeError(f"there is no home at {self.root}", hint="make one with `seks init`")
         if not os.access(self.root, os.R_OK | os.X_OK):
             raise HomeError(f"{self.root} belongs to another user", hint="name your own with --home")
-        if not self.vault.exists():
+        if not lost_vault and not self.vault.exists():
             raise HomeError(f"the home {self.root} is not initialised", hint="run `seks init`")
         require_private(self.root)
         for path in (self.vault, self.audit, self.ca):
@@ -185,6 +197,34 @@ def move_over(source: Path, target: Path) -> None:
         raise HomeError(f"can't write {target}: {error.strerror}") from None
 
 
+def give_name(source: Path, target: Path) -> None:
+    """Give a whole file the name `target` too, which nothing may have; raises `OSError`.
+
+    Where the file system has no links (FAT, some of the network) it is copied: a crash may leave a part of it.
+    """
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _copy_new(source, target)
+
+
+def _copy_new(source: Path, target: Path) -> None:
+    descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE)
+    try:
+        with source.open("rb") as given, os.fdopen(descriptor, "wb") as file:
+            shutil.copyfileobj(given, file)
+            file.flush()
+            mode = stat.S_IMODE(os.fstat(given.fileno()).st_mode)
+            if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
+                os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+    except BaseException:
+        target.unlink()
+        raise
+
+
 def _write(path: Path, data: bytes, mode: int, *, replace: bool) -> None:
     temporary: str | None = None
     try:
@@ -199,7 +239,7 @@ def _write(path: Path, data: bytes, mode: int, *, replace: bool) -> None:
             Path(temporary).replace(path)
             temporary = None
         else:
-            os.link(temporary, path)
+            give_name(Path(temporary), path)
         sync(path.parent)
     except FileExistsError:
         raise HomeError(f"{path} exists already") from None

@@ -9,8 +9,9 @@ from typing import Any, Self
 
 from seks_addon.audit.record import FIELDS, GENESIS, Event, Outcome, Record, chain_hash
 from seks_addon.audit.schema import migrations
-from seks_addon.database import COMMAND_TIMEOUT, has_schema, open_database, transaction, translated
+from seks_addon.database import has_schema, open_database, transaction, translated
 from seks_addon.errors import AuditError
+from seks_addon.lock import COMMAND_TIMEOUT
 from seks_addon.timing import now, timestamp
 
 #: Nobody appends so many; somebody planted one.

@@ -7,13 +7,15 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 from seks_addon.database import open_database, translated
 from seks_addon.errors import DatabaseError, ExistsError, HomeError, SeksError, VaultError
-from seks_addon.home import PRIVATE_FILE, TEMPORARY, Home, sync
+from seks_addon.home import PRIVATE_FILE, TEMPORARY, Home, give_name, move_over, sync
+from seks_addon.lock import COMMAND_TIMEOUT, busy
 from seks_addon.vault import epoch, keysource
 from seks_addon.vault.check import check
 from seks_addon.vault.keysource import Ask, KeySource
@@ -22,6 +24,8 @@ from seks_addon.vault.schema import migrations
 from seks_addon.vault.store import Vault
 
 _PAGES: Final = 256
+#: How long between two attempts at a database that is locked, in seconds.
+_PAUSE: Final = 0.01
 
 
 def backup(vault: Vault, target: Path, progress: Progress) -> None:
@@ -29,50 +33,47 @@ def backup(vault: Vault, target: Path, progress: Progress) -> None:
     if target.exists():
         raise ExistsError(f"{target} exists already", hint="name a new file")
     with _temporary(target.parent) as copy, _named(copy, target):
-        with translated(copy), contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as connection:
-            vault.connection.backup(connection, pages=_PAGES, progress=_shown(progress))
-            # One file, without a log beside it.
-            connection.execute("PRAGMA journal_mode=DELETE")
-        sync(copy)
+        _write_copy(vault, copy, progress, COMMAND_TIMEOUT)
         try:
-            os.link(copy, target)
+            give_name(copy, target)
         except OSError as error:
             raise HomeError(f"can't write {target}: {error.strerror}") from None
     sync(target.parent)
 
 
-def restore(home: Home, source: Path, *, ask: Ask | None, accept_older: bool, progress: Progress) -> int:
+def restore(
+    home: Home,
+    source: Path,
+    *,
+    ask: Ask | None,
+    accept_older: bool,
+    progress: Progress,
+    timeout: float = COMMAND_TIMEOUT,
+) -> int:
     """Put the vault back as it was when `source` was made; gives its new epoch.
 
     The copy is checked whole first. It takes the vault's place in one step; a running proxy sees it from the next
     request on. Raises `SeksError`, for one that is older than this home has seen the vault too, unless it is accepted.
+    `timeout`: how long to wait for another process, in seconds.
     """
     if not source.is_file():
         raise HomeError(f"there is no file {source}")
-    with home.exclusive(), _temporary(home.root) as copy, _named(copy, source):
+    with home.exclusive(timeout), _temporary(home.root) as copy, _named(copy, source):
         _copy_in(source, copy)
         with Vault.open(home, ask=ask, accept_older=accept_older, path=copy) as restored:
-            if epoch.known(home)[0] not in {None, restored.id}:
-                raise VaultError(f"{source} is a copy of another vault", hint="name its own home with --home")
             problems = check(restored, lambda *_: None)
             if problems:
                 raise DatabaseError(f"{source} is damaged: {problems[0]}", hint="take another backup")
-            # It begins a new epoch, above all that this home has seen: nothing of before can be put back unnoticed.
-            with restored.change(remember=False):
-                pass
-            number = restored.epoch
-            with translated(home.vault):
-                try:
-                    _copy_over(restored, home.vault, progress)
-                except sqlite3.OperationalError:
-                    raise
-                except sqlite3.DatabaseError:
-                    # What is there is no database any more; its log must not be taken for that of the new one.
-                    home.vault.replace(home.damaged_vault)
-                    for suffix in ("-wal", "-shm"):
-                        home.vault.with_name(home.vault.name + suffix).unlink(missing_ok=True)
-                    _copy_over(restored, home.vault, progress)
-            epoch.remember(restored, number)
+            # What was committed up to here is seen, and nothing is committed until the copy is in place.
+            with home.changing(timeout):
+                _see_last(restored)
+                epoch.check(restored, accept_older=accept_older)
+                # A new epoch, above all that this home has seen: nothing of before can be put back unnoticed.
+                with restored.change(remember=False):
+                    pass
+                number = restored.epoch
+                _take_place(restored, progress, timeout)
+                epoch.remember(restored, number)
     return number
 
 
@@ -118,6 +119,66 @@ def _kind(path: Path) -> str:
     raise DatabaseError(f"{path} is no vault, or a damaged one", hint="take another backup")
 
 
+def _see_last(restored: Vault) -> None:
+    """Take notice of the vault that is to go: a crash may have come before its last epoch was written down.
+
+    Its word is taken unauthenticated, as its keys may be lost. One that somebody made up makes the home stricter.
+    """
+    home = restored.home
+    if not (last := _claims(home.vault)):
+        return
+    vault_id, number = last
+    if vault_id == restored.id:
+        epoch.remember(restored, number)
+    elif epoch.known(home)[0] is None:
+        raise VaultError(
+            f"{restored.path} is another vault than {home.vault}",
+            hint="name its own home with --home; if it is to be the one here, move that file away",
+        )
+
+
+def _claims(path: Path) -> tuple[str, int] | None:
+    """The id and the epoch that a database gives itself; None where it can't be read."""
+    try:
+        with contextlib.closing(_connect(path, COMMAND_TIMEOUT)) as connection:
+            meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+        number = int(bytes(meta["epoch"]).partition(b":")[0])
+        return (bytes(meta["vault_id"]).decode(), number) if 0 <= number < epoch.LIMIT // 2 else None
+    except (sqlite3.Error, ValueError, KeyError, TypeError):
+        return None
+
+
+def _take_place(restored: Vault, progress: Progress, timeout: float) -> None:
+    """Put what was restored where the vault is, or was."""
+    home = restored.home
+    with translated(home.vault):
+        if home.vault.exists() and home.vault.stat().st_size > 0:
+            try:
+                _copy(restored, home.vault, progress, timeout)
+                return
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                # It is no database any more, or half of one.
+                pass
+    with _temporary(home.root) as fresh:
+        _write_copy(restored, fresh, progress, timeout)
+        _set_aside(home)
+        move_over(fresh, home.vault)
+
+
+def _set_aside(home: Home) -> None:
+    """Take a vault that can't be read away. Its log must not be taken for that of the next one."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            home.vault.chmod(PRIVATE_FILE)
+            home.vault.replace(home.damaged_vault)
+        for suffix in ("-wal", "-shm"):
+            home.vault.with_name(home.vault.name + suffix).unlink(missing_ok=True)
+    except OSError as error:
+        raise HomeError(f"can't move {home.vault} away: {error.strerror}") from None
+
+
 @contextlib.contextmanager
 def _named(copy: Path, source: Path) -> Iterator[None]:
     """Let errors speak of the file that somebody named, not of the copy that is looked at."""
@@ -127,10 +188,37 @@ def _named(copy: Path, source: Path) -> Iterator[None]:
         raise type(error)(error.message.replace(str(copy), str(source)), hint=error.hint) from None
 
 
-def _copy_over(vault: Vault, target: Path, progress: Progress) -> None:
-    target.touch(PRIVATE_FILE)
-    with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as connection:
-        vault.connection.backup(connection, pages=-1, progress=_shown(progress))
+def _write_copy(vault: Vault, target: Path, progress: Progress, timeout: float) -> None:
+    """Copy the vault into an empty file, durably."""
+    with translated(target):
+        _copy(vault, target, progress, timeout, pages=_PAGES)
+        with contextlib.closing(_connect(target, timeout)) as connection:
+            # One file, without a log beside it.
+            connection.execute("PRAGMA journal_mode=DELETE")
+        sync(target)
+
+
+def _copy(vault: Vault, target: Path, progress: Progress, timeout: float, *, pages: int = -1) -> None:
+    """Copy the vault over a database; raises what SQLite raises, and `DatabaseBusyError`."""
+    # SQLite tries again without end: how long is decided here.
+    give_up: float | None = None
+
+    def shown(status: int, remaining: int, total: int) -> None:
+        nonlocal give_up
+        if status not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            give_up = None
+            progress(total - remaining, total)
+        elif give_up is None:
+            give_up = time.monotonic() + timeout
+        elif time.monotonic() > give_up:
+            raise busy(target)
+
+    with contextlib.closing(_connect(target, 0)) as connection:
+        vault.connection.backup(connection, pages=pages, progress=shown, sleep=_PAUSE)
+
+
+def _connect(path: Path, timeout: float) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=timeout, isolation_level=None)
 
 
 @contextlib.contextmanager
@@ -147,10 +235,3 @@ def _temporary(folder: Path) -> Iterator[Path]:
     finally:
         for suffix in ("", "-wal", "-shm", "-journal"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
-
-
-def _shown(progress: Progress):  # type: ignore[no-untyped-def]
-    def shown(_status: int, remaining: int, total: int) -> None:
-        progress(total - remaining, total)
-
-    return shown

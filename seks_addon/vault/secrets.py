@@ -72,7 +72,7 @@ class Secrets:
         self._vault = vault
         # Which secrets an agent has at a host: asked once, until the database changes.
         self._held: dict[tuple[str, Origin], builtins.list[str]] = {}
-        self._held_state: tuple[int, int] | None = None
+        self._held_state: tuple[object, int, int] | None = None
 
     def add(
         self,

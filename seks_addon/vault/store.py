@@ -12,9 +12,10 @@ from typing import Any, Final, Self
 from sqlite_utils import Database
 
 from seks_addon.canonical import canonical_json
-from seks_addon.database import COMMAND_TIMEOUT, open_database, transaction, translated
+from seks_addon.database import open_database, transaction, translated
 from seks_addon.errors import NoVaultError, VaultError
 from seks_addon.home import Home
+from seks_addon.lock import COMMAND_TIMEOUT
 from seks_addon.timing import now, timestamp
 from seks_addon.vault import epoch, keysource
 from seks_addon.vault.agents import Agents
@@ -29,6 +30,8 @@ FORMAT: Final = "1"
 
 #: A row's columns by name.
 Row = Mapping[str, Any]
+#: A file's device and inode: another one in its place has another.
+type File = tuple[int, int]
 
 
 class Vault:
@@ -44,28 +47,28 @@ class Vault:
     def __init__(
         self,
         home: Home,
-        db: Database,
         *,
         ask: Ask | None = None,
         key: Key | None = None,
         accept_older: bool = False,
+        timeout: float = COMMAND_TIMEOUT,
         path: Path | None = None,
     ) -> None:
-        """Unlock an open database; its key source is asked where `key` isn't the master key, or isn't any more."""
+        """Open and unlock the vault, as `open` does."""
         self.home = home
         self.path = path or home.vault
-        self._db = db
-        # What isn't UTF-8 wasn't written by SEKS: it shall fail its row's authentication, not the query.
-        self._db.conn.text_factory = lambda raw: raw.decode("utf-8", "replace")
         self._ask = ask
+        self._accept_older = accept_older
+        self._timeout = timeout
         self._data_version: int | None = None
         self._wrapped = b""
-        if (found := self._meta("format").decode(errors="replace")) != FORMAT:
-            raise VaultError(f"{self.path} has the format {found!r}", hint="use a SEKS that knows it")
-        self.id = self._meta("vault_id").decode(errors="replace")
-        self._load_keys(key)
-        if not accept_older:
-            epoch.check(self, self.epoch)
+        self.id = ""
+        self._db, self._file = self._connect()
+        try:
+            self._unlock(key)
+        except BaseException:
+            self._db.close()
+            raise
         self.clients = Clients(self)
         self.agents = Agents(self)
         self.secrets = Secrets(self)
@@ -81,27 +84,20 @@ class Vault:
         if home.vault.exists():
             raise VaultError(f"{home.vault} exists already")
         vault_id = str(uuid.uuid4())
-        db: Database | None = None
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(_discard, home, source)
             master = source.create(vault_id)
             db = open_database(home.vault, migrations, create=True)
-            with transaction(db, home.vault):
+            with contextlib.closing(db), transaction(db, home.vault):
                 _initialise(db, vault_id, source, master)
             keysource.remember(home, source)
-            vault = cls(home, db, key=master)
+            vault = cls(home, key=master)
+            undo.callback(vault.close)
             with vault.change():
                 # The first epoch, so that the home has seen one.
                 pass
+            undo.pop_all()
             return vault
-        except BaseException:
-            if db is not None:
-                db.close()
-            for suffix in ("", "-wal", "-shm"):
-                home.vault.with_name(home.vault.name + suffix).unlink(missing_ok=True)
-            for path in (home.key_location, home.epoch):
-                path.unlink(missing_ok=True)
-            source.discard()
-            raise
 
     @classmethod
     def open(
@@ -120,12 +116,7 @@ class Vault:
         passphrase. `timeout`: how long to wait for another process, in seconds. `path`: another database of this
         home's, such as a copy.
         """
-        db = open_database(path or home.vault, migrations, timeout=timeout)
-        try:
-            return cls(home, db, ask=ask, key=key, accept_older=accept_older, path=path)
-        except BaseException:
-            db.close()
-            raise
+        return cls(home, ask=ask, key=key, accept_older=accept_older, timeout=timeout, path=path)
 
     def close(self) -> None:
         self._db.close()
@@ -140,27 +131,28 @@ class Vault:
     def change(self, *, remember: bool = True) -> Iterator[None]:
         """Make the block one change: all of it, durably, or nothing. Blocks may be nested.
 
-        It begins a new epoch; without `remember` the home doesn't take notice of it.
+        It begins a new epoch; without `remember` the home doesn't take notice of it. Raises `DatabaseBusyError` where
+        others are at it for too long.
         """
         if self._db.conn.in_transaction:
             yield
             return
-        master, vault_key, wrapped = self._master, self._vault_key, self._wrapped
-        try:
-            with transaction(self._db, self.path):
-                # What another process did to the keys since they were read here.
-                if self._meta("vault_key") != self._wrapped:
-                    self._load_keys(self._master)
-                number = max(self.epoch, epoch.seen(self)) + 1
-                yield
-                self._set_epoch(number)
-        except BaseException:
-            # Keys that the block put in place are gone with it.
-            self._master = master
-            self._take(vault_key, wrapped)
-            raise
-        if remember:
-            epoch.remember(self, number)
+        with self.home.changing(self._timeout):
+            # What another process did to the keys since they were read here, or to the file.
+            self.refresh()
+            master, vault_key, wrapped = self._master, self._vault_key, self._wrapped
+            try:
+                with transaction(self._db, self.path):
+                    number = max(self.epoch, epoch.seen(self)) + 1
+                    yield
+                    self._set_epoch(number)
+            except BaseException:
+                # Keys that the block put in place are gone with it.
+                self._master = master
+                self._take(vault_key, wrapped)
+                raise
+            if remember:
+                epoch.remember(self, number)
 
     def rows(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[Row]:
         """Run a query and give its rows as mappings."""
@@ -217,21 +209,23 @@ class Vault:
 
     def refresh(self) -> None:
         """Take notice of what another process did to the keys, or to the vault as a whole; costs microseconds."""
+        if _identity(self.path) != self._file:
+            self._reopen()
         with translated(self.path):
             version = self._db.conn.execute("PRAGMA data_version").fetchone()[0]
         if version == self._data_version:
             return
         if self._meta("vault_key") != self._wrapped:
             self._load_keys(self._master)
-        epoch.check(self, self.epoch)
+        epoch.check(self, accept_older=self._accept_older)
         self._data_version = version
 
     @property
-    def state(self) -> tuple[int, int]:
+    def state(self) -> tuple[object, int, int]:
         """Differs from what it was before where the database has changed since, here or in another process."""
         with translated(self.path):
             version = self._db.conn.execute("PRAGMA data_version").fetchone()[0]
-        return version, self._db.conn.total_changes
+        return self._file, version, self._db.conn.total_changes
 
     def data_key(self, client_id: str, name: str, wrapped: bytes) -> Key:
         """Unwrap the data key of a client, which is called `name`."""
@@ -279,6 +273,37 @@ class Vault:
         """Give 32 bytes that hang from the vault key and are good for one purpose only."""
         return self._vault_key.derive(purpose)
 
+    def _connect(self) -> tuple[Database, File | None]:
+        # In this order: a file that takes its place in between is noticed at the next look.
+        file = _identity(self.path)
+        db = open_database(self.path, migrations, timeout=self._timeout)
+        # What isn't UTF-8 wasn't written by SEKS: it shall fail its row's authentication, not the query.
+        db.conn.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        return db, file
+
+    def _reopen(self) -> None:
+        """Go on with the file that took the place; where that can't be used, the next look tries again."""
+        before, (self._db, file) = self._db, self._connect()
+        try:
+            self._unlock(self._master)
+        except BaseException:
+            self._db.close()
+            self._db = before
+            raise
+        before.close()
+        self._file, self._data_version = file, None
+
+    def _unlock(self, key: Key | None) -> None:
+        """Take the keys of the open database; its key source is asked where `key` isn't its master key."""
+        if (found := self._meta("format").decode(errors="replace")) != FORMAT:
+            raise VaultError(f"{self.path} has the format {found!r}", hint="use a SEKS that knows it")
+        vault_id = self._meta("vault_id").decode(errors="replace")
+        if vault_id != (self.id or vault_id):
+            raise epoch.another(self)
+        self.id = vault_id
+        self._load_keys(key)
+        epoch.check(self, accept_older=self._accept_older)
+
     def _set_meta(self, key: str, value: bytes) -> None:
         self.write("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
 
@@ -306,6 +331,23 @@ class Vault:
         if row is None:
             raise NoVaultError(f"{self.path} is no vault, or a damaged one", hint="restore it from a backup")
         return bytes(row["value"])
+
+
+def _identity(path: Path) -> File | None:
+    """Which file is at `path`, or None where none is."""
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        return status.st_dev, status.st_ino
+    return None
+
+
+def _discard(home: Home, source: KeySource) -> None:
+    """Remove what was made of a vault."""
+    for suffix in ("", "-wal", "-shm"):
+        home.vault.with_name(home.vault.name + suffix).unlink(missing_ok=True)
+    for path in (home.key_location, home.epoch):
+        path.unlink(missing_ok=True)
+    source.discard()
 
 
 def _initialise(db: Database, vault_id: str, source: KeySource, master: Key) -> None:

@@ -1,5 +1,6 @@
 """Copies of a vault, and the way back."""
 
+import errno
 import itertools
 import json
 import os
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from seks_addon.errors import DatabaseError, ExistsError, HomeError, SeksError, VaultError
+from seks_addon.errors import DatabaseBusyError, DatabaseError, ExistsError, HomeError, SeksError, VaultError
 from seks_addon.home import TEMPORARY, Home
 from seks_addon.secret import Secret
 from seks_addon.vault import Vault, backup, check, epoch, rotation
@@ -25,8 +26,8 @@ def no_progress(done: int, total: int) -> None:
     pass
 
 
-def restore(home: Home, source: Path, *, accept_older: bool = False) -> int:
-    return backup.restore(home, source, ask=None, accept_older=accept_older, progress=no_progress)
+def restore(home: Home, source: Path, *, accept_older: bool = False, timeout: float = 10) -> int:
+    return backup.restore(home, source, ask=None, accept_older=accept_older, progress=no_progress, timeout=timeout)
 
 
 @pytest.fixture
@@ -96,6 +97,33 @@ def test_backup_that_fails(vault: Vault, acme: Tenant, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"home"}
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_backup_where_there_are_no_links(
+    home: Home, vault: Vault, acme: Tenant, tmp_path: Path, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a stick with FAT, say: it is whole and private, and still replaces nothing."""
+    target = tmp_path / "copy.db"
+
+    def no_links(_source: Path, _target: Path) -> None:
+        if there:
+            # Somebody else was quicker.
+            target.write_text("mine")
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+
+    if there:
+        with pytest.raises(HomeError, match="can't write"):
+            backup.backup(vault, target, no_progress)
+        assert target.read_text() == "mine"
+    else:
+        backup.backup(vault, target, no_progress)
+        assert target.stat().st_mode & 0o777 == 0o600
+        with Vault.open(home, path=target) as opened:
+            assert check.check(opened, no_progress) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"copy.db", "home"}
+
+
 def test_backup_while_others_write(home: Home, vault: Vault, acme: Tenant, tmp_path: Path) -> None:
     """It is the vault as it was at one moment: what belongs together is there together."""
     stop = threading.Event()
@@ -156,6 +184,85 @@ def test_restore_an_older_one(home: Home, vault: Vault, acme: Tenant, copy: Path
         restore(home, copy)
 
 
+@pytest.mark.parametrize("accept_older", [False, True])
+def test_a_revocation_while_a_copy_is_checked(
+    home: Home, vault: Vault, acme: Tenant, copy: Path, accept_older: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another program commits before the copy is in place isn't undone, unless an older copy is accepted."""
+
+    def revoke_and_check(*given: Any) -> list[str]:
+        vault.tokens.revoke(acme.token)
+        return check.check(*given)
+
+    monkeypatch.setattr(backup, "check", revoke_and_check)
+
+    if accept_older:
+        assert restore(home, copy, accept_older=True) == vault.epoch
+    else:
+        with pytest.raises(VaultError, match="older"):
+            restore(home, copy)
+    vault.refresh()
+    assert vault.tokens.get(acme.token.id).state == ("live" if accept_older else "revoked")
+
+
+def test_a_revocation_that_was_not_written_down(home: Home, vault: Vault, acme: Tenant, copy: Path) -> None:
+    """A crash came before the home saw it: the vault that is to go says so itself."""
+    before = home.epoch.read_bytes()
+    vault.tokens.revoke(acme.token)
+    revoked = vault.epoch
+    home.epoch.write_bytes(before)
+
+    with pytest.raises(VaultError, match="older"):
+        restore(home, copy)
+
+    assert restore(home, copy, accept_older=True) == revoked + 1
+
+
+@pytest.mark.parametrize("value", [b"", b"x:00", b"-7:00", b"9" * 30 + b":00", b"\xff"])
+def test_restore_over_an_epoch_that_somebody_set(
+    home: Home, vault: Vault, acme: Tenant, copy: Path, value: bytes
+) -> None:
+    """What the vault that is to go says of itself is in nobody's way when it makes no sense."""
+    vault.write("UPDATE meta SET value = ? WHERE key = 'epoch'", (value,))
+
+    restore(home, copy)
+
+    vault.refresh()
+    assert vault.tokens.get(acme.text) == acme.token
+
+
+def test_restore_over_another_vault(home: Home, vault: Vault, acme: Tenant, copy: Path, tmp_path: Path) -> None:
+    """A home that lost what it has seen still has the vault to ask; one that knows its own gets it back."""
+    (tmp_path / "other").mkdir()
+    other_home = new_home(tmp_path / "other")
+    with Vault.create(other_home, KeyFile(home.master_key)) as other:
+        backup.backup(other, tmp_path / "foreign", no_progress)
+    vault.close()
+    kept = home.epoch.read_bytes()
+    (tmp_path / "foreign").replace(home.vault)
+    home.epoch.unlink()
+
+    with pytest.raises(VaultError, match="another vault"):
+        restore(home, copy)
+
+    home.epoch.write_bytes(kept)
+    restore(home, copy)
+    with Vault.open(home) as again:
+        assert again.tokens.get(acme.text) == acme.token
+
+
+def test_restore_waits_for_no_end(home: Home, vault: Vault, acme: Tenant, copy: Path) -> None:
+    """A program that keeps the vault locked is waited for as long as any command waits."""
+    with closing(sqlite3.connect(home.vault, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+
+        with pytest.raises(DatabaseBusyError, match=r"vault\.db is locked"):
+            restore(home, copy, timeout=0.2)
+
+    assert not [path for path in home.root.iterdir() if path.name.startswith(TEMPORARY)]
+    restore(home, copy)
+
+
 def test_restore_under_an_open_vault(home: Home, vault: Vault, acme: Tenant, copy: Path) -> None:
     """A running proxy goes on with what was restored, and what was added since is gone."""
     rival = tenant(vault, "rival", OTHER_KEY)
@@ -195,6 +302,44 @@ def test_restore_a_vault_that_is_no_more(home: Home, vault: Vault, acme: Tenant,
         assert again.secrets.reveal(acme.secret.id, acme.client.id).reveal() == KEY
         assert check.check(again, no_progress) == []
     assert home.vault.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("how", ["garbage", "lost", "empty"])
+def test_restore_a_vault_that_is_no_more_under_an_open_one(
+    home: Home, vault: Vault, acme: Tenant, copy: Path, how: str
+) -> None:
+    """A running proxy goes over to the file that is new, and sees what is revoked there; so does a command."""
+    with Vault.open(home) as proxy, Vault.open(home) as command:
+        if how == "lost":
+            home.vault.unlink()
+        else:
+            home.vault.write_bytes(b"this is no database, " * 500 if how == "garbage" else b"")
+            home.vault.chmod(0o644)
+        restore(home, copy)
+
+        command.tokens.revoke(acme.token)
+
+        proxy.refresh()
+        assert proxy.tokens.get(acme.token.id).state == "revoked"
+        assert proxy.secrets.reveal(acme.secret.id, acme.client.id).reveal() == KEY
+    with Vault.open(home) as again:
+        assert again.tokens.get(acme.token.id).state == "revoked"
+    assert home.vault.stat().st_mode & 0o777 == 0o600
+    assert home.damaged_vault.exists() == (how != "lost")
+    assert how == "lost" or home.damaged_vault.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_open_vault_whose_file_is_gone(home: Home, vault: Vault, acme: Tenant, copy: Path) -> None:
+    """It isn't served from memory, and is good again when there is a file."""
+    home.vault.unlink()
+    for _ in range(2):
+        with pytest.raises(DatabaseError, match="is missing"):
+            vault.refresh()
+
+    restore(home, copy)
+
+    vault.refresh()
+    assert vault.tokens.get(acme.text) == acme.token
 
 
 def live(home: Home) -> list[str]:
@@ -322,7 +467,7 @@ def test_restore_that_fails_half_way(
         if step == "copy":
             patch.setattr(Vault, "connection", property(lambda self: FullDisk(self._db.conn)))
         else:
-            patch.setattr(*((backup, "check") if step == "check" else (epoch, "remember")), fail)
+            patch.setattr(*((backup, "check") if step == "check" else (epoch, "write_over")), fail)
         with pytest.raises(DatabaseError, match="disk I/O" if step == "copy" else "half way"):
             restore(home, copy, accept_older=True)
 

@@ -13,7 +13,8 @@ from seks_addon.errors import VaultError
 from seks_addon.home import Home
 from seks_addon.secret import Secret
 from seks_addon.vault import Vault, epoch
-from tests.samples import OTHER_KEY, binding
+from seks_addon.vault.keysource import KeyFile
+from tests.samples import OTHER_KEY, binding, new_home
 from tests.vault.conftest import Tamper, Tenant
 
 
@@ -132,6 +133,16 @@ def test_it_never_goes_down(vault: Vault, acme: Tenant) -> None:
         '{"vault": "{id}", "epoch": null}',
         '{"vault": "{id}", "epoch": "x"}',
         '{"vault": "{id}", "epoch": 1e999}',
+        '{"vault": "{id}", "epoch": 1e3}',
+        '{"vault": "{id}", "epoch": NaN}',
+        '{"vault": "{id}", "epoch": true}',
+        '{"vault": "{id}", "epoch": "7"}',
+        '{"vault": "{id}", "epoch": -1}',
+        '{"vault": "{id}", "epoch": 9223372036854775808}',
+        '{"vault": "{id}", "epoch": ' + "9" * 5000 + "}",
+        '{"vault": ["{id}"], "epoch": 7}',
+        '{"vault": null, "epoch": 7}',
+        "[" * 10**5,
         "\xff",
     ],
     ids=itertools.count(),
@@ -149,13 +160,77 @@ def test_a_damaged_file(home: Home, vault: Vault, content: str) -> None:
 
 
 def test_another_vault_s_file(home: Home, vault: Vault) -> None:
-    """What a home has seen of another vault says nothing of this one."""
-    home.epoch.write_text(json.dumps({"vault": "another", "epoch": 10**6}))
+    """A home that had another vault takes this one only from who says so, and forgets nothing of the other."""
+    home.epoch.write_text(content := json.dumps({"vault": "another", "epoch": 3}))
 
+    for attempt in (
+        lambda: Vault.open(home),
+        lambda: Vault.open(home, accept_older=True),
+        lambda: vault.clients.add("acme"),
+        lambda: epoch.remember(vault, 10**6),
+    ):
+        with pytest.raises(VaultError, match="another vault than this home's") as caught:
+            attempt()
+        assert str(home.epoch) in (caught.value.hint or "")
+    assert home.epoch.read_text() == content
+
+    home.epoch.unlink()
     with Vault.open(home) as again:
-        assert epoch.seen(again) == 0
         again.clients.add("acme")
         assert epoch.seen(again) == again.epoch
+
+
+@pytest.fixture
+def foreign(home: Home, template: Home, vault: Vault, tmp_path: Path) -> Path:
+    """A copy of another vault under the same master key."""
+    (tmp_path / "other").mkdir()
+    other_home = new_home(tmp_path / "other")
+    Vault.create(other_home, KeyFile(home.master_key)).close()
+    return copied(other_home, tmp_path / "foreign")
+
+
+def test_another_vault_under_the_same_key(
+    home: Home, vault: Vault, acme: Tenant, foreign: Path, tmp_path: Path
+) -> None:
+    """Put in this one's place by hand it doesn't open, and an older copy of this one isn't good again after it."""
+    older = copied(home, tmp_path / "older")
+    vault.tokens.revoke(acme.token)
+    vault.close()
+    put_back(home, foreign)
+
+    with pytest.raises(VaultError, match="another vault"):
+        Vault.open(home)
+
+    put_back(home, older)
+    with pytest.raises(VaultError, match="older"):
+        Vault.open(home)
+
+
+def test_another_vault_below_an_open_one(home: Home, vault: Vault, foreign: Path) -> None:
+    """A home that lost what it has seen still doesn't get another vault unnoticed while one is open."""
+    home.epoch.unlink()
+    foreign.replace(home.vault)
+
+    for _ in range(2):
+        with pytest.raises(VaultError, match="another vault"):
+            vault.refresh()
+
+
+def test_a_change_while_it_is_looked_at(home: Home, vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that another program makes at the same moment doesn't make the vault look older."""
+    own = Vault.epoch
+    with Vault.open(home) as other:
+
+        def read_and_change(self: Vault) -> int:
+            with monkeypatch.context() as patch:
+                patch.setattr(Vault, "epoch", own)
+                number = self.epoch
+                other.clients.add("acme")
+            return number
+
+        monkeypatch.setattr(Vault, "epoch", property(read_and_change))
+
+        vault.refresh()
 
 
 @pytest.mark.parametrize("value", [b"", b"7", b"7:", b"7:zz", b"x:00", b"99:{mac}", b"\xff\xfe", b"-1:{mac}"])

@@ -1,18 +1,22 @@
 """More than one program at the vault, and a disk that is full."""
 
+import contextlib
 import multiprocessing
 import sqlite3
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from seks_addon.errors import DatabaseError, SeksError
+from seks_addon.errors import DatabaseBusyError, DatabaseError, SeksError
 from seks_addon.home import Home
 from seks_addon.secret import Secret
-from seks_addon.vault import Vault, check, epoch, rotation
-from seks_addon.vault.keysource import KeyFile
+from seks_addon.vault import Vault, check, epoch, keysource, rotation
+from seks_addon.vault.envelope import Key
+from seks_addon.vault.keysource import Command, KeyFile
+from seks_addon.vault.keysource.encoding import encode
 from tests.samples import KEY, OTHER_KEY, binding
 from tests.vault.conftest import Tenant
 
@@ -81,6 +85,93 @@ def test_two_that_make_new_master_keys(home: Home, vault: Vault, acme: Tenant) -
     with Vault.open(home) as other:
         assert other.secrets.reveal(acme.secret.id, acme.client.id).reveal() == KEY
     assert not KeyFile(home.master_key).staged.exists()
+
+
+def slow_to_write_down(root: Path, pipe: Connection) -> None:
+    """Make a change; say when it is committed, and write its epoch down when told."""
+    write = epoch.write_over
+
+    def wait_and_write(path: Path, data: bytes) -> None:
+        pipe.send("committed")
+        pipe.recv()
+        write(path, data)
+
+    epoch.write_over = wait_and_write
+    with Vault.open(Home(root)) as vault:
+        vault.clients.add("first")
+
+
+def test_the_epoch_of_two_that_change(home: Home, vault: Vault, acme: Tenant) -> None:
+    """One that is slow to write its epoch down doesn't come after another with a higher one: that one waits."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=slow_to_write_down, args=(home.root, theirs))
+    process.start()
+    assert ours.recv() == "committed"
+
+    with contextlib.suppress(DatabaseBusyError), Vault.open(home, timeout=0.2) as second:
+        second.clients.add("second")
+
+    ours.send("go on")
+    process.join(60)
+    assert process.exitcode == 0
+    assert epoch.seen(vault) == vault.epoch
+
+
+def hold(root: Path, pipe: Connection) -> None:
+    """Rekey, restore or init, as far as others see it."""
+    with Home(root).exclusive():
+        pipe.send("begun")
+        pipe.recv()
+
+
+def test_opening_while_a_rekey_is_at_its_end(home: Home, vault: Vault, acme: Tenant) -> None:
+    """The key that waits is taken, and left to whoever put it there; after a crash the next opening ends it."""
+    cut_off_rekey(home, vault)
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=hold, args=(home.root, theirs))
+    process.start()
+    assert ours.recv() == "begun"
+
+    with Vault.open(home) as reader:
+        assert reader.secrets.reveal(acme.secret.id, acme.client.id).reveal() == KEY
+    assert KeyFile(home.master_key).staged.exists()
+
+    process.kill()
+    process.join(60)
+    with Vault.open(home) as reader:
+        assert reader.secrets.reveal(acme.secret.id, acme.client.id).reveal() == KEY
+    assert not KeyFile(home.master_key).staged.exists()
+
+
+def cut_off_rekey(home: Home, vault: Vault) -> None:
+    """Rekey, and crash after the vault took the new key."""
+    source = KeyFile(home.master_key, replaces=True)
+    master = source.create(vault.id)
+    keysource.remember(home, source, staged=True)
+    with vault.change():
+        vault.replace_master(master, {"kind": source.kind, **source.public()})
+
+
+def test_a_rekey_that_ends_while_another_opens(home: Home, vault: Vault, acme: Tenant, tmp_path: Path) -> None:
+    """What the home says of the key meanwhile isn't replaced by what was there when the opening began."""
+    place, script = tmp_path / "key", tmp_path / "print-key"
+    place.write_text(encode(Key.generate()))
+    source = Command(["sh", str(script)])
+    script.write_text(f"cat {place}\n")
+    master = source.create(vault.id)
+    keysource.remember(home, source, staged=True)
+    with vault.change():
+        vault.replace_master(master, {"kind": source.kind, **source.public()})
+    staged = home.key_location.with_name("key.toml.new")
+    # While it prints, the rekey ends, and another begins and ends.
+    script.write_text(f"rm -f {staged}\necho 'kind = \"keyring\"' > {home.key_location}\ncat {place}\n")
+
+    with Vault.open(home) as reader:
+        assert reader.secrets.reveal(acme.secret.id, acme.client.id).reveal() == KEY
+
+    assert home.key_location.read_text() == 'kind = "keyring"\n'
 
 
 @pytest.fixture

@@ -4,13 +4,14 @@ What has to be known of a key everywhere (the salt of a passphrase) is in the va
 machine (a path, a command) is in the home's `key.toml`, and only where it isn't the usual place.
 """
 
+import contextlib
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from seks_addon.errors import MasterKeyError
+from seks_addon.errors import DatabaseBusyError, MasterKeyError
 from seks_addon.home import Home, move_over, write_over
 from seks_addon.vault.envelope import Key
 from seks_addon.vault.keysource.base import KeySource
@@ -71,10 +72,9 @@ def unlock(home: Home, vault_id: str, key_id: bytes, stored: Mapping[str, Any], 
             continue
         if key.id == key_id:
             if staged:
-                with home.exclusive(wait=False) as alone:
-                    # Who is at it settles it; and by now another key may wait in the same place.
-                    if alone:
-                        finish(home, vault_id, key_id, stored)
+                # Who is at it settles it; and by now another key may wait in the same place.
+                with contextlib.suppress(DatabaseBusyError), home.exclusive(timeout=0):
+                    finish(home, vault_id, key_id, stored)
             return key
     if problem:
         raise problem
