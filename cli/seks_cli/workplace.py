@@ -47,12 +47,14 @@ class Workplace:
 
     @contextlib.contextmanager
     def audit(self, *, lost_vault: bool = False, check_schema: bool = True) -> Iterator["AuditLog"]:
-        """Open the audit log; `lost_vault`: of a home whose vault may be gone."""
+        """Open the audit log; `lost_vault`: of a home whose vault may be gone.
+
+        Acts that are recorded in a block that then fails are recorded as failed too.
+        """
         from seks_addon.audit import AuditLog
 
-        if not lost_vault:
-            self.home.check()
-        with AuditLog(self.home.audit, check_schema=check_schema) as audit:
+        self.home.check(lost_vault=lost_vault)
+        with AuditLog(self.home.audit, check_schema=check_schema) as audit, audit.administration():
             yield audit
 
     @contextlib.contextmanager
@@ -60,8 +62,9 @@ class Workplace:
         """Make the block one change of the vault: all of it, durably, or nothing.
 
         The block ends with the change's record. The log is on disk before the vault is, so nothing takes effect
-        unrecorded; at the worst there is a record of something that then did not happen. `erases`: what goes shall
-        not stay in the database's log, where a running proxy keeps that open.
+        unrecorded. A change that fails after that is recorded once more, as failed; only where the process is killed
+        in between there is a record of something that then did not happen. `erases`: what
+        goes shall not stay in the database's log, where a running proxy keeps that open.
         """
         with self.vault() as vault, self.audit() as audit:
             with vault.change():

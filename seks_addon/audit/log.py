@@ -10,7 +10,7 @@ from typing import Any, Self
 from seks_addon.audit.record import FIELDS, GENESIS, Event, Outcome, Record, chain_hash
 from seks_addon.audit.schema import migrations
 from seks_addon.database import has_schema, open_database, transaction, translated
-from seks_addon.errors import AuditError
+from seks_addon.errors import AuditError, SeksError
 from seks_addon.lock import COMMAND_TIMEOUT
 from seks_addon.timing import now, timestamp
 
@@ -81,6 +81,7 @@ class AuditLog:
         """Without `check_schema` a log whose tables or triggers were changed can be opened: for reading it only."""
         self.path = path
         self._db = open_database(path, migrations, create=create, timeout=timeout, check_schema=check_schema)
+        self._acts: list[Record] = []
         # What isn't text any more is still a record, whose hash is wrong.
         self._db.conn.text_factory = lambda raw: raw.decode("utf-8", "replace")
 
@@ -118,10 +119,24 @@ class AuditLog:
         return numbers
 
     def admin(self, act: str, **fields: Any) -> None:
-        """Record an act of administration, such as `vault.add`."""
-        self.append(
-            [Entry(Record(time=timestamp(now()), event=Event.ADMIN, outcome=Outcome.ALLOWED, reason=act, **fields))]
-        )
+        """Record an act of administration, such as `vault.add`, before it takes effect."""
+        act_record = Record(time=timestamp(now()), event=Event.ADMIN, outcome=Outcome.ALLOWED, reason=act, **fields)
+        self.append([Entry(act_record)])
+        self._acts.append(act_record)
+
+    @contextlib.contextmanager
+    def administration(self) -> Iterator[None]:
+        """Record every act of the block once more, as `failed`, where the block raises."""
+        self._acts.clear()
+        try:
+            yield
+        except BaseException:
+            time = timestamp(now())
+            failed = [dataclasses.replace(act, time=time, outcome=Outcome.FAILED) for act in self._acts]
+            # Why the block failed matters more than that this can't be written.
+            with contextlib.suppress(SeksError):
+                self.append([Entry(act) for act in failed])
+            raise
 
     def pending_runs(self) -> list[str]:
         """The runs that owe outcomes."""

@@ -36,7 +36,8 @@ class Record:
     """What happened. No field ever holds a credential or a token.
 
     `reason` is a code of the table of refusals, `interrupted`, or, of an administrative record, the act
-    (`vault.add`). `path` is without the query. `duration_ms` is in milliseconds, sizes are in bytes.
+    (`vault.add`): `allowed` before it is done, and once more `failed` where it ended in an error. `path` is without
+    the query. `duration_ms` is in milliseconds, sizes are in bytes.
     """
 
     time: str

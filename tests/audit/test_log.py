@@ -57,6 +57,48 @@ def test_append(log: AuditLog) -> None:
     assert log.count() == 3
 
 
+def test_administration_that_fails(log: AuditLog) -> None:
+    """Each act is on record before it is done, and once more where it then failed; others aren't."""
+    log.admin("vault.backup")
+    with log.administration():
+        log.admin("vault.add", client="acme", secret="api")
+
+    def revoke_and_fail() -> None:
+        with log.administration():
+            log.admin("token.revoke", token_id="tok_1")
+            log.admin("token.revoke", token_id="tok_2")
+            assert log.count() == 4
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        revoke_and_fail()
+
+    rows = [(row["reason"], row["token_id"], row["outcome"]) for row in log.read()]
+    assert rows == [
+        ("vault.backup", None, "allowed"),
+        ("vault.add", None, "allowed"),
+        ("token.revoke", "tok_1", "allowed"),
+        ("token.revoke", "tok_2", "allowed"),
+        ("token.revoke", "tok_1", "failed"),
+        ("token.revoke", "tok_2", "failed"),
+    ]
+    assert {row["event"] for row in log.read()} == {"admin"}
+    assert log.verify().intact
+
+
+def test_administration_that_cannot_be_recorded_as_failed(log: AuditLog) -> None:
+    """What went wrong first is what is said."""
+
+    def add_and_fail() -> None:
+        with log.administration():
+            log.admin("vault.add")
+            log.close()
+            raise ValueError("the first")
+
+    with pytest.raises(ValueError, match="the first"):
+        add_and_fail()
+
+
 def test_empty(log: AuditLog) -> None:
     """A log without records is intact."""
     assert log.verify().to_json() == {"intact": True, "records": 0, "bad_seq": None, "problem": None}

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from seks_addon.errors import DatabaseError
 from seks_addon.home import Home
-from tests.cli.conftest import Seks, acts
+from seks_addon.vault import Vault
+from tests.cli.conftest import Seks, acts, records
 from tests.cli.test_keys import assert_refused, value
 from tests.samples import KEY, OTHER_KEY
 
@@ -105,12 +107,52 @@ def test_restore_what_is_no_backup(ready: Seks, copy: Path, how: str) -> None:
     assert value(ready) == KEY
 
 
+def outcomes(ready: Seks, act: str) -> list[str]:
+    return [record["outcome"] for record in records(ready) if record["reason"] == act]
+
+
+def test_what_fails_is_recorded_as_failed(ready: Seks, copy: Path) -> None:
+    """A copy that was not written, one that was not restored."""
+    assert outcomes(ready, "vault.backup") == ["allowed"]
+    assert ready("vault", "backup", str(copy)).code == 1
+    assert outcomes(ready, "vault.backup") == ["allowed", "allowed", "failed"]
+
+    ready("vault", "rotate", "openai", "--stdin", stdin=OTHER_KEY)
+    assert ready("vault", "restore", str(copy)).code == 1
+    assert outcomes(ready, "vault.restore") == ["allowed", "failed"]
+
+    assert outcomes(ready, "vault.rotate") == ["allowed"]
+
+
+def test_a_change_that_can_not_be_committed(ready: Seks, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is on record before it is made, so it is once more when it isn't."""
+    token = ready("token", "list", "--json").json[0]["id"]
+
+    def full(*_: object) -> None:
+        raise DatabaseError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Vault, "_set_epoch", full)
+        assert ready("token", "revoke", token).code == 1
+
+    assert outcomes(ready, "token.revoke") == ["allowed", "failed"]
+    assert ready("token", "list", "--json").json[0]["state"] == "live"
+
+
+@pytest.mark.parametrize("name", ["", "vault.db", "audit.db"])
+def test_restore_into_a_home_that_is_open_to_others(ready: Seks, home: Home, copy: Path, name: str) -> None:
+    """As every command, it doesn't work in one."""
+    (home.root / name).chmod(0o755)
+
+    assert_refused(ready("vault", "restore", str(copy)), "can be read by other users")
+
+
 def test_restore_without_a_home(seks: Seks, home: Home, tmp_path: Path) -> None:
     (tmp_path / "copy.db").touch()
 
     result = seks("vault", "restore", str(tmp_path / "copy.db"))
 
-    assert_refused(result, "is missing")
+    assert_refused(result, "no home")
     assert "seks init --from-backup" in result.err
 
 

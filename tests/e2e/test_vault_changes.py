@@ -124,6 +124,21 @@ def test_restore(site: Site, proxy: Proxy, tmp_path: Path) -> None:
     assert codes(proxy, token) == {None}
 
 
+def test_restore_of_a_damaged_vault(site: Site, proxy: Proxy, tmp_path: Path) -> None:
+    """The workers go over to the file that takes its place: what is revoked there is revoked for them."""
+    token = site.token("openai")
+    with site.vault() as vault:
+        backup(vault, tmp_path / "copy", silent)
+    assert codes(proxy, token) == {None}
+    site.home.vault.write_bytes(b"this is no database, " * 500)
+
+    restore(site.home, tmp_path / "copy", ask=None, accept_older=False, progress=silent)
+
+    assert codes(proxy, token) == {None}
+    site.revoke(token)
+    assert codes(proxy, token) == {"token_revoked"}
+
+
 def test_an_older_vault_put_back_by_hand(site: Site, proxy: Proxy, tmp_path: Path) -> None:
     """It isn't served from: what was revoked since would be valid again."""
     token = site.token("openai")

@@ -72,6 +72,11 @@ def _lose_vault(folder: Path) -> None:
         path.unlink()
 
 
+def _spoil_vault(folder: Path) -> None:
+    _lose_vault(folder)
+    (folder / "home/vault.db").write_bytes(b"this is no database, " * 500)
+
+
 def _lose_home(folder: Path) -> None:
     shutil.rmtree(folder / "home")
 
@@ -86,6 +91,7 @@ ACTS = {
     "backup": Act("vault backup {folder}/copy", again=1),
     "restore": Act("vault restore {folder}/older --accept-older"),
     "restore a lost one": Act("vault restore {folder}/older --accept-older", before=_lose_vault),
+    "restore a damaged one": Act("vault restore {folder}/older --accept-older", before=_spoil_vault),
 }
 
 
@@ -121,9 +127,9 @@ def _data_keys(vault: Vault) -> list[bytes]:
 
 
 def state(prepared: Prepared, folder: Path) -> State:
-    """All that is in a home, whole and in order, or None where no vault is; fails for anything in between."""
+    """All that is in a home, whole and in order, or None where no vault is left; fails for anything in between."""
     home = Home(folder / "home")
-    if not home.vault.exists() or home.vault.stat().st_size == 0:
+    if not home.vault.exists() or not home.vault.read_bytes().startswith(b"SQLite format 3\0"):
         return None
     with AuditLog(home.audit) as audit:
         assert audit.verify().intact
