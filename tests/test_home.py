@@ -54,6 +54,25 @@ def test_find(option: str | Path | None, env: dict[str, str], wanted: str) -> No
     assert Home.find(option, env).root == Path(wanted).expanduser()
 
 
+@pytest.mark.parametrize("mode_wanted", [0o600, 0o644])
+def test_write_new_without_links(tmp_path: Path, mode_wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file system has none, it is as private as ever, and replaces nothing."""
+
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+
+    write_new(tmp_path / "new", b"content", mode_wanted)
+
+    assert (tmp_path / "new").read_bytes() == b"content"
+    assert mode(tmp_path / "new") == mode_wanted
+    with pytest.raises(HomeError, match="exists already"):
+        write_new(tmp_path / "new", b"other")
+    assert (tmp_path / "new").read_bytes() == b"content"
+    assert names(tmp_path) == ["new"]
+
+
 def test_find_of_a_stranger() -> None:
     """A user that there isn't has no home."""
     with pytest.raises(HomeError, match="no user"):

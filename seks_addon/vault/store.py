@@ -43,6 +43,8 @@ class Vault:
 
     _master: Key
     _vault_key: Key
+    _wrapped: bytes
+    _data_version: int | None
 
     def __init__(
         self,
@@ -60,8 +62,6 @@ class Vault:
         self._ask = ask
         self._accept_older = accept_older
         self._timeout = timeout
-        self._data_version: int | None = None
-        self._wrapped = b""
         self.id = ""
         self._db, self._file = self._connect()
         try:
@@ -211,14 +211,7 @@ class Vault:
         """Take notice of what another process did to the keys, or to the vault as a whole; costs microseconds."""
         if _identity(self.path) != self._file:
             self._reopen()
-        with translated(self.path):
-            version = self._db.conn.execute("PRAGMA data_version").fetchone()[0]
-        if version == self._data_version:
-            return
-        if self._meta("vault_key") != self._wrapped:
-            self._load_keys(self._master)
-        epoch.check(self, accept_older=self._accept_older)
-        self._data_version = version
+        self._catch_up(self._master)
 
     @property
     def state(self) -> tuple[object, int, int]:
@@ -291,7 +284,7 @@ class Vault:
             self._db = before
             raise
         before.close()
-        self._file, self._data_version = file, None
+        self._file = file
 
     def _unlock(self, key: Key | None) -> None:
         """Take the keys of the open database; its key source is asked where `key` isn't its master key."""
@@ -301,8 +294,26 @@ class Vault:
         if vault_id != (self.id or vault_id):
             raise epoch.another(self)
         self.id = vault_id
-        self._load_keys(key)
-        epoch.check(self, accept_older=self._accept_older)
+        self._data_version, self._wrapped = None, b""
+        self._catch_up(key)
+
+    def _catch_up(self, known: Key | None) -> None:
+        while (version := self._version()) != self._data_version:
+            try:
+                if self._meta("vault_key") != self._wrapped:
+                    self._load_keys(known)
+                epoch.check(self, accept_older=self._accept_older)
+            except VaultError:
+                # Another process may have made new keys between two looks: then what was seen doesn't fit together.
+                if self._version() == version:
+                    raise
+            else:
+                self._data_version = version
+
+    def _version(self) -> int:
+        """A number that is another one after another process changed the database."""
+        with translated(self.path):
+            return int(self._db.conn.execute("PRAGMA data_version").fetchone()[0])
 
     def _set_meta(self, key: str, value: bytes) -> None:
         self.write("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))

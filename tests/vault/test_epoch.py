@@ -12,7 +12,7 @@ import pytest
 from seks_addon.errors import VaultError
 from seks_addon.home import Home
 from seks_addon.secret import Secret
-from seks_addon.vault import Vault, epoch
+from seks_addon.vault import Vault, epoch, rotation
 from seks_addon.vault.keysource import KeyFile
 from tests.samples import OTHER_KEY, binding, new_home
 from tests.vault.conftest import Tamper, Tenant
@@ -231,6 +231,30 @@ def test_a_change_while_it_is_looked_at(home: Home, vault: Vault, monkeypatch: p
         monkeypatch.setattr(Vault, "epoch", property(read_and_change))
 
         vault.refresh()
+
+
+@pytest.mark.parametrize("act", ["look", "open"])
+def test_new_keys_while_it_is_looked_at(
+    home: Home, vault: Vault, acme: Tenant, act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An epoch that is authenticated with keys newer than those just read isn't taken for one that somebody set."""
+    seen, times = epoch.seen, iter([1])
+    with Vault.open(home) as other:
+        other.clients.add("next")
+
+        def renew_and_look(looked_at: Vault) -> int:
+            if looked_at is not other and next(times, None):
+                rotation.reencrypt(other, lambda *_: None)
+            return seen(looked_at)
+
+        monkeypatch.setattr(epoch, "seen", renew_and_look)
+
+        if act == "look":
+            vault.refresh()
+            assert vault.tokens.get(acme.text) == acme.token
+        else:
+            with Vault.open(home) as again:
+                assert again.tokens.get(acme.text) == acme.token
 
 
 @pytest.mark.parametrize("value", [b"", b"7", b"7:", b"7:zz", b"x:00", b"99:{mac}", b"\xff\xfe", b"-1:{mac}"])
