@@ -74,7 +74,9 @@ def _lose_vault(folder: Path) -> None:
 
 def _spoil_vault(folder: Path) -> None:
     _lose_vault(folder)
-    (folder / "home/vault.db").write_bytes(b"this is no database, " * 500)
+    vault = folder / "home/vault.db"
+    vault.touch(0o600)
+    vault.write_bytes(b"this is no database, " * 500)
 
 
 def _lose_home(folder: Path) -> None:
