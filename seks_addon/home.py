@@ -138,7 +138,10 @@ class Home:
         `lost_vault`: its vault may be gone.
         """
         if not self.root.is_dir():
-            raise HomeError(f"there is no home at {self.root}", hint="make one with `seks init`; from a backup, with `seks init --from-backup FILE`")
+            raise HomeError(
+                f"there is no home at {self.root}",
+                hint="make one with `seks init`; from a backup, with `seks init --from-backup FILE`",
+            )
         if not os.access(self.root, os.R_OK | os.X_OK):
             raise HomeError(f"{self.root} belongs to another user", hint="name your own with --home")
         if not lost_vault and not self.vault.exists():

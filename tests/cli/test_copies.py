@@ -152,7 +152,7 @@ def test_restore_without_a_home(seks: Seks, home: Home, tmp_path: Path) -> None:
 
     result = seks("vault", "restore", str(tmp_path / "copy.db"))
 
-    assert_refused(result, "no home")
+    assert_refused(result, "is missing")
     assert "seks init --from-backup" in result.err
 
 

@@ -73,7 +73,7 @@ def unlock(home: Home, vault_id: str, key_id: bytes, stored: Mapping[str, Any], 
         if key.id == key_id:
             if staged:
                 # Who is at it settles it; and by now another key may wait in the same place.
-                with contextlib.suppress(DatabaseBusyError), home.exclusive(timeout=0):
+                with contextlib.suppress(DatabaseBusyError, MasterKeyError), home.exclusive(timeout=0):
                     finish(home, vault_id, key_id, stored)
             return key
     if problem:
