@@ -42,7 +42,7 @@ class TokenRefused(Refused):
     """A refusal that concerns a known token, so that the audit log can name it."""
 
     def __init__(self, refusal: Refused, grant: Grant) -> None:
-        super().__init__(refusal.code, refusal.message, hint=refusal.hint)
+        super().__init__(refusal.code, refusal.message, hint=refusal.hint, retry_after=refusal.retry_after)
         self.grant = grant
 
 
@@ -137,13 +137,16 @@ def _live_grant(token: str, agent: Agent, resolve: Resolve, moment: datetime) ->
 
 
 def _endpoint(origin: Origin, grant: Grant) -> Endpoint:
-    if endpoint := grant.binding.at(origin):
-        return endpoint
-    raise Refused(
-        "host_not_allowed",
-        f"The secret {grant.secret!r} is not bound to {origin}.",
-        hint=f"It is bound to {', '.join(grant.binding.hosts)}.",
-    )
+    endpoint = grant.binding.at(origin)
+    if endpoint is None:
+        raise Refused(
+            "host_not_allowed",
+            f"The secret {grant.secret!r} is not bound to {origin}.",
+            hint=f"It is bound to {', '.join(grant.binding.hosts)}.",
+        )
+    for _, whose, policy in grant.policies:
+        policy.check_host(origin, whose=whose)
+    return endpoint
 
 
 def _substitutions(head: Head, endpoint: Endpoint, grant: Grant, matches: Sequence[Match]) -> list[Substitution]:
@@ -153,8 +156,8 @@ def _substitutions(head: Head, endpoint: Endpoint, grant: Grant, matches: Sequen
     strict.check_with_token(head, claimed, encoded_slash=endpoint.encoded_slash)
     # A token in the path has no name that a policy could hold.
     path = head.path.replace(matches[0].token, "{}")
-    grant.binding.policy.check(head.method, path, whose=f"the secret {grant.secret!r}")
-    grant.policy.check(head.method, path, whose=f"the token for the secret {grant.secret!r}")
+    for _, whose, policy in grant.policies:
+        policy.check(head.method, path, whose=whose)
     return [Substitution(match, grant) for match in matches]
 
 

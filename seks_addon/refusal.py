@@ -100,11 +100,14 @@ class Refused(SeksError):
     """A request is refused. `code` is a key of `RULES`.
 
     `message` and `hint` are constants with names in them (secret, agent, host): never a credential, a
-    token, bytes of the request, or bytes of the upstream's answer.
+    token, bytes of the request, or bytes of the upstream's answer. `retry_after` is in seconds.
     """
 
-    def __init__(self, code: str, message: str | None = None, *, hint: str | None = None) -> None:
+    def __init__(
+        self, code: str, message: str | None = None, *, hint: str | None = None, retry_after: int | None = None
+    ) -> None:
         rule = RULES[code]
         super().__init__(message or rule.message, hint=hint or rule.hint)
         self.code = code
         self.status = rule.status
+        self.retry_after = retry_after

@@ -28,8 +28,9 @@ def refusal_response(refused: Refused, request_id: str, *, close: bool = False) 
     }
     if refused.status == 407:
         headers["Proxy-Authenticate"] = 'Basic realm="seks", charset="UTF-8"'
-    if refused.status in (429, 503):
-        headers["Retry-After"] = "5"
+    # Nothing is to be waited for where the uses are exhausted.
+    if refused.code == "rate_limited" or refused.status == 503:
+        headers["Retry-After"] = str(refused.retry_after or 5)
     if close:
         headers["Connection"] = "close"
     return http.Response.make(refused.status, body, headers)

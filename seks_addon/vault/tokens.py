@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from seks_addon.binding import Binding
 from seks_addon.canonical import canonical_json
-from seks_addon.errors import NotFoundError
+from seks_addon.errors import InputError, NotFoundError
 from seks_addon.policy import Policy
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import is_token, new_id, new_token
@@ -90,6 +90,14 @@ class Grant:
     secret_expires: str | None
     revoked: bool
 
+    @property
+    def policies(self) -> tuple[tuple[str, str, Policy], ...]:
+        """The secret's policy and the token's, each behind the id and the name of whose it is."""
+        return (
+            (self.secret_id, f"the secret {self.secret!r}", self.binding.policy),
+            (self.token_id, f"the token for the secret {self.secret!r}", self.policy),
+        )
+
 
 class Tokens:
     """The table of tokens."""
@@ -103,6 +111,12 @@ class Tokens:
         """Make a token for an agent of the secret's client; gives it and its text."""
         if secret.client_id != agent.client_id:
             raise NotFoundError(f"the agent {agent.name!r} is not one of the client {secret.client!r}")
+        policy = policy or Policy()
+        if strays := set(policy.hosts).difference(secret.binding.hosts):
+            raise InputError(
+                f"the secret {secret.name!r} is not bound to {', '.join(sorted(strays))}",
+                hint=f"it is bound to {', '.join(secret.binding.hosts)}",
+            )
         text = new_token(secret.provider or "custom")
         token = Token(
             new_id("tok"),
@@ -114,7 +128,7 @@ class Tokens:
             agent.name,
             secret.client_id,
             secret.client,
-            policy or Policy(),
+            policy,
             timestamp(expires) if expires else None,
             None,
             timestamp(now()),
