@@ -56,8 +56,8 @@ def open_database(
             if not {migration.name for migration in migrations.applied(database)} <= names:
                 raise DatabaseError(f"{path} was written by a newer SEKS", hint="use that version")
             if migrations.pending(database):
-                # As a whole: the table of what was applied is made in steps of its own.
-                with database.atomic():
+                # As a whole, for a crash in between; and whoever opens it at the same moment finds nothing left to do.
+                with transaction(database, path):
                     migrations.apply(database)
             if check_schema and not has_schema(database, migrations):
                 # A trigger could undo a revocation, or a record, in the moment in which it is written.

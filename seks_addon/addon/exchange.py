@@ -21,6 +21,7 @@ from seks_addon.authorize import Substitution, TokenRefused
 from seks_addon.destination.host import Origin
 from seks_addon.head import Head
 from seks_addon.placements import BodyPlacement, Place
+from seks_addon.policy.limits import Exceeded, Quota
 from seks_addon.refusal import Refused
 from seks_addon.scrub import Known, Scrubber
 from seks_addon.secret import Secret
@@ -101,10 +102,24 @@ class Exchange:
     # What goes out.
 
     async def record_intents(self, writer: AuditWriter) -> None:
-        """Make it durable that each of the tokens is about to be used; raises `AuditError`."""
+        """Make it durable that each of the tokens is about to be used; raises `AuditError`.
+
+        Raises `TokenRefused` where a limit is reached. The first intent counts for all: a request is one use of each
+        token and each secret, or, where any of them is used up, of none.
+        """
+        limited = {
+            subject: (Quota(subject, whose, policy.limits), grant)
+            for grant in self._grants()
+            for subject, whose, policy in grant.policies
+            if policy.limits
+        }
+        quotas = [quota for quota, _ in limited.values()]
         for grant in self._grants():
             record = self._record(Event.INTENT, Outcome.ALLOWED, grant=grant)
-            number = await writer.intent(record)
+            try:
+                number = await writer.intent(record, () if self._intents else quotas)
+            except Exceeded as exceeded:
+                raise TokenRefused(exceeded, limited[exceeded.subject][1]) from None
             if self.finished:
                 # The client went while the disk was busy; whoever ended the exchange didn't know of this one.
                 failed = dataclasses.replace(record, event=Event.OUTCOME, outcome=Outcome.FAILED)

@@ -9,9 +9,11 @@ from typing import Any, Self
 
 from seks_addon.audit.record import FIELDS, GENESIS, Event, Outcome, Record, chain_hash
 from seks_addon.audit.schema import migrations
+from seks_addon.audit.usage import count, hold, usage_of
 from seks_addon.database import has_schema, open_database, transaction, translated
 from seks_addon.errors import AuditError, SeksError
 from seks_addon.lock import COMMAND_TIMEOUT
+from seks_addon.policy.limits import Exceeded, Quota
 from seks_addon.timing import now, timestamp
 
 #: Nobody appends so many; somebody planted one.
@@ -65,11 +67,16 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record to append. `run` marks an intent as owed an outcome by that run; `settles` names such an intent."""
+    """A record to append.
+
+    `run` marks an intent as owed an outcome by that run, `settles` names such an intent. `quotas` are counted with
+    the record: where one is reached, neither it nor any other counts, and the record isn't appended.
+    """
 
     record: Record
     run: str | None = None
     settles: int | None = None
+    quotas: tuple[Quota, ...] = ()
 
 
 class AuditLog:
@@ -94,29 +101,38 @@ class AuditLog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def append(self, entries: Sequence[Entry]) -> list[int]:
-        """Append records in one durable change; gives their numbers. Other processes may append in between calls."""
+    def append(self, entries: Sequence[Entry]) -> list[int | Exceeded]:
+        """Append records in one durable change. Other processes may append in between calls.
+
+        Gives each entry's number, or, in its place, the quota that kept it out; the others aren't touched by that.
+        """
         with transaction(self._db, self.path):
             return self._append(entries)
 
-    def _append(self, entries: Sequence[Entry]) -> list[int]:
-        numbers: list[int] = []
+    def _append(self, entries: Sequence[Entry]) -> list[int | Exceeded]:
+        results: list[int | Exceeded] = []
         last = self._db.conn.execute("SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1").fetchone()
         seq, prev_hash = last or (0, GENESIS)
         if seq > _MAX_SEQ:
             raise _damaged(self.path)
         for entry in entries:
+            try:
+                count(self._db.conn, entry.quotas)
+            except Exceeded as exceeded:
+                results.append(exceeded)
+                continue
             seq += 1
             fields = entry.record.to_json()
             own_hash = chain_hash(seq, fields, prev_hash)
             self._db.conn.execute(_INSERT, (seq, *fields.values(), prev_hash, own_hash))
             if entry.run is not None:
                 self._db.conn.execute("INSERT INTO pending (seq, run) VALUES (?, ?)", (seq, entry.run))
+                hold(self._db.conn, entry.quotas, seq)
             if entry.settles is not None:
                 self._db.conn.execute("DELETE FROM pending WHERE seq = ?", (entry.settles,))
             prev_hash = own_hash
-            numbers.append(seq)
-        return numbers
+            results.append(seq)
+        return results
 
     def admin(self, act: str, **fields: Any) -> None:
         """Record an act of administration, such as `vault.add`, before it takes effect."""
@@ -178,6 +194,11 @@ class AuditLog:
         if last is not None:
             sql = f"SELECT * FROM ({sql} DESC LIMIT {int(last)}) ORDER BY seq"  # noqa: S608
         yield from self._rows(sql, parameters)
+
+    def uses(self, subject: str) -> int:
+        """How often a secret or token was used, by its id; of one without limits nothing is known."""
+        with translated(self.path):
+            return usage_of(self._db.conn, subject).uses
 
     def count(self) -> int:
         with translated(self.path):

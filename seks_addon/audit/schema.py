@@ -45,8 +45,32 @@ _V1 = (
 )
 
 
+_V2 = (
+    # Of secrets and tokens whose use is limited: how often, and when the next is due, in nanoseconds since 1970.
+    """CREATE TABLE usage (
+        subject TEXT PRIMARY KEY,
+        uses INTEGER NOT NULL,
+        arrival INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    # Whose limit of requests at a time an intent counts for, until its outcome takes it out of `pending`.
+    """CREATE TABLE holds (
+        seq INTEGER NOT NULL REFERENCES pending (seq) ON DELETE CASCADE,
+        subject TEXT NOT NULL,
+        PRIMARY KEY (seq, subject)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX holds_subject ON holds (subject)",
+)
+
+
 @migrations(name="0001_initial")
 def initial(db: Database) -> None:
     """Records, and the intents that wait for their outcome."""
     for statement in _V1:
+        db.execute(statement)
+
+
+@migrations(name="0002_usage")
+def usage(db: Database) -> None:
+    """How often secrets and tokens were used whose use is limited."""
+    for statement in _V2:
         db.execute(statement)

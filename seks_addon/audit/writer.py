@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Final
 from seks_addon.audit.log import AuditLog, Entry
 from seks_addon.audit.record import Event, Outcome, Record
 from seks_addon.errors import AuditError, SeksError
+from seks_addon.policy.limits import Exceeded, Quota
 from seks_addon.timing import now, timestamp
 
 logger = logging.getLogger("seks.audit")
@@ -49,9 +50,12 @@ class AuditWriter:
         self._thread = threading.Thread(target=self._work, name="seks-audit", daemon=True)
         self._thread.start()
 
-    async def intent(self, record: Record) -> int:
-        """Make an intent durable and give its number; raises `AuditError` where it can't be written in time."""
-        job = _Job(Entry(record, run=self._run), Future(), keep=False)
+    async def intent(self, record: Record, quotas: Sequence[Quota] = ()) -> int:
+        """Make an intent durable and give its number.
+
+        Raises `AuditError` where it can't be written in time, and `Exceeded` where one of the quotas is reached.
+        """
+        job = _Job(Entry(record, run=self._run, quotas=tuple(quotas)), Future(), keep=False)
         self._put(job)
         try:
             return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(job.done)), PATIENCE + 1)
@@ -120,7 +124,7 @@ class AuditWriter:
 
     def _append(self, log: AuditLog, jobs: list[_Job]) -> None:
         try:
-            numbers = log.append([job.entry for job in jobs])
+            results = log.append([job.entry for job in jobs])
         except SeksError:
             raise
         except Exception as error:  # noqa: BLE001
@@ -132,8 +136,11 @@ class AuditWriter:
             logger.error("an audit record could not be written: %s", type(error).__name__)
             jobs[0].done.set_exception(AuditError("the audit record could not be written"))
             return
-        for job, number in zip(jobs, numbers, strict=True):
-            job.done.set_result(number)
+        for job, result in zip(jobs, results, strict=True):
+            if isinstance(result, Exceeded):
+                job.done.set_exception(result)
+            else:
+                job.done.set_result(result)
 
     def _collect(self, kept: list[_Job]) -> tuple[list[_Job], bool]:
         """Give what is to be written now, the kept first, and whether it is the last."""

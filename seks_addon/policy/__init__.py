@@ -52,8 +52,10 @@ class Policy:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Policy":
-        lists = (tuple(value.get(name, ())) for name in ("methods", "path_prefixes", "paths", "hosts"))
-        return cls(*lists, limits=Limits.from_json(value))
+        methods, prefixes, paths, hosts = (
+            tuple(value.get(name, ())) for name in ("methods", "path_prefixes", "paths", "hosts")
+        )
+        return cls(methods, prefixes, paths, hosts, Limits.from_json(value))
 
     def to_json(self) -> dict[str, Any]:
         """Give the limits that there are, for the database and for printing.
