@@ -21,7 +21,7 @@ def show(secret: "StoredSecret", token: "Token | None", text: str | None, *, as_
                     "agent": token.agent if token else None,
                     "token": text,
                     "token_id": token.id if token else None,
-                    "hosts": secret.binding.hosts,
+                    "hosts": list(token.policy.hosts) if token and token.policy.hosts else secret.binding.hosts,
                     "env": dict.fromkeys(secret.env, text) if token else {},
                 }
             )

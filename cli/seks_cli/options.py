@@ -29,18 +29,6 @@ proxy: Decorator = click.option(
 )
 
 
-def policy(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--method` and `--path-prefix`."""
-    for option in (
-        click.option(
-            "--path-prefix", "path_prefixes", multiple=True, metavar="P", help="Only paths below it; repeatable."
-        ),
-        click.option("--method", "methods", multiple=True, metavar="M", help="Only this method; repeatable."),
-    ):
-        command = option(command)
-    return command
-
-
 def end(text: str | None) -> datetime | None:
     """Read an end, which must be to come; raises `InputError`."""
     if text is None:

@@ -1,11 +1,11 @@
 """`seks token`: fake tokens, each for one secret in the hands of one agent."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from seks_addon.errors import InputError, NotFoundError, UsageError
-from seks_cli import damaged, issued, options, output
+from seks_cli import damaged, issued, options, output, policy
 from seks_cli.commands import Group
 from seks_cli.workplace import Workplace, pass_workplace
 
@@ -25,30 +25,20 @@ def command() -> None:
 @options.agent
 @options.client
 @options.expires
-@options.policy
+@click.option("--host", "hosts", multiple=True, metavar="HOST[:PORT]", help="Only this one of its hosts; repeatable.")
+@policy.options
 @options.as_json
 @pass_workplace
-def issue(
-    workplace: Workplace,
-    secret: str,
-    agent: str,
-    client: str,
-    expires: str | None,
-    methods: tuple[str, ...],
-    path_prefixes: tuple[str, ...],
-    as_json: bool,
-) -> None:
+def issue(workplace: Workplace, /, secret: str, agent: str, client: str, as_json: bool, **given: Any) -> None:
     """Issue a token for SECRET; it is the last line of output.
 
     Its policy can only narrow the secret's. `seks env` uses an agent's newest live token of a secret.
     """
-    from seks_addon.policy import Policy
-
-    policy, end = Policy.parse(methods, path_prefixes), options.end(expires)
+    narrower, end = policy.read(given, hosts=given["hosts"]), options.end(given["expires"])
     with workplace.administration() as (vault, audit):
         owner = vault.clients.get(client)
         stored = vault.secrets.get(owner, secret)
-        token, text = vault.tokens.issue(stored, vault.agents.get(owner, agent), policy=policy, expires=end)
+        token, text = vault.tokens.issue(stored, vault.agents.get(owner, agent), policy=narrower, expires=end)
         _record(audit, "token.issue", token)
     issued.show(stored, token, text, as_json=as_json)
 
@@ -67,8 +57,20 @@ def list_(workplace: Workplace, client: str | None, agent: str | None, secret: s
         output.document([token.to_json() for token in tokens])
     else:
         output.table(
-            ("id", "secret", "client", "agent", "state", "expires", "created"),
-            [(t.id, t.secret, t.client, t.agent, t.state, t.expires, t.created) for t in tokens],
+            ("id", "secret", "client", "agent", "state", "limits", "expires", "created"),
+            [
+                (
+                    t.id,
+                    t.secret,
+                    t.client,
+                    t.agent,
+                    t.state,
+                    output.shortened(policy.shortened(t.policy)) or None,
+                    t.expires,
+                    t.created,
+                )
+                for t in tokens
+            ],
             empty="There are no such tokens; issue one with `seks token issue`.",
         )
     damaged.report(lost)
@@ -79,11 +81,15 @@ def list_(workplace: Workplace, client: str | None, agent: str | None, secret: s
 @options.as_json
 @pass_workplace
 def show(workplace: Workplace, token_id: str, as_json: bool) -> None:
-    """Say all about a token but its text; ID may be the text."""
+    """Say all about a token but its text; ID may be the text.
+
+    Uses are counted where the rate, the uses or the requests at a time are limited.
+    """
     with workplace.vault() as vault:
         token = vault.tokens.get(token_id)
+    uses = policy.uses(workplace, token.id, token.policy)
     if as_json:
-        output.document(token.to_json())
+        output.document({**token.to_json(), "uses": uses})
         return
     output.fields(
         {
@@ -93,8 +99,9 @@ def show(workplace: Workplace, token_id: str, as_json: bool) -> None:
             "client": token.client,
             "agent": token.agent,
             "state": token.state,
-            "methods": token.policy.methods or "all",
-            "paths": token.policy.path_prefixes or "all",
+            "hosts": token.policy.hosts or "all of the secret's",
+            **policy.described(token.policy),
+            "uses": policy.counted(uses),
             "created": token.created,
             "expires": token.expires,
             "revoked": token.revoked,

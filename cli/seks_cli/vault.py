@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seks_cli import copies, damaged, issued, keys, options, output, source, terminal
+from seks_cli import copies, damaged, issued, keys, options, output, policy, source, terminal
 from seks_cli.commands import Group
 from seks_cli.source import Source
 from seks_cli.workplace import Workplace, pass_workplace
@@ -39,7 +39,7 @@ def command() -> None:
     metavar="VAR",
     help="A variable for `seks env` to put the token in; repeatable.",
 )
-@options.policy
+@policy.options
 @options.expires
 @options.client
 @options.agent
@@ -53,7 +53,6 @@ def add(workplace: Workplace, /, **given: Any) -> None:
 
     The value is asked for, or read with --stdin, --from-env or --from-file. The token is the last line of output.
     """
-    from seks_addon.policy import Policy
     from seks_cli.binding import bind
 
     name = given["name"]
@@ -65,7 +64,7 @@ def add(workplace: Workplace, /, **given: Any) -> None:
         hosts=given["hosts"],
         placements=[*given["placements"], *(f"header:{header}" for header in given["headers"])],
         variables=given["variables"],
-        policy=Policy.parse(given["methods"], given["path_prefixes"]),
+        policy=policy.read(given),
     )
     expires = options.end(given["expires"])
     where.check()
@@ -146,15 +145,19 @@ def _table(secrets: "list[StoredSecret]") -> None:
 @options.as_json
 @pass_workplace
 def show(workplace: Workplace, name: str, client: str, as_json: bool) -> None:
-    """Say all about a secret but its value."""
+    """Say all about a secret but its value.
+
+    Uses are counted where the rate, the uses or the requests at a time are limited.
+    """
     with workplace.vault() as vault:
         secret = vault.secrets.get(vault.clients.get(client), name)
         tokens, lost = vault.tokens.survey(secret=secret)
+    uses = policy.uses(workplace, secret.id, secret.binding.policy)
     live = sum(token.state == "live" for token in tokens)
     if as_json:
-        output.document({**secret.to_json(), "live_tokens": live})
+        output.document({**secret.to_json(), "uses": uses, "live_tokens": live})
     else:
-        output.fields({**_described(secret), "live tokens": live})
+        output.fields({**_described(secret), "uses": policy.counted(uses), "live tokens": live})
     damaged.report(lost)
 
 
@@ -233,7 +236,6 @@ for _command in (
 
 
 def _described(secret: "StoredSecret") -> dict[str, Any]:
-    policy = secret.binding.policy
     return {
         "name": secret.name,
         "client": secret.client,
@@ -242,8 +244,7 @@ def _described(secret: "StoredSecret") -> dict[str, Any]:
             str(endpoint.origin): [placement.where for placement in endpoint.placements]
             for endpoint in secret.binding.endpoints
         },
-        "methods": policy.methods or "all",
-        "paths": policy.path_prefixes or "all",
+        **policy.described(secret.binding.policy),
         "variables": secret.env,
         "version": secret.version,
         "created": secret.created,

@@ -122,7 +122,7 @@ class Quota:
             raise self._exceeded(
                 "uses_exhausted",
                 f"{_counted(limits.max_uses, 'use')}, and there are none left",
-                hint="See `seks token show` and `seks vault show`, where SEKS is.",
+                hint="Whoever runs SEKS can issue a new token, or store the secret anew.",
             )
         if limits.max_concurrent is not None and usage.under_way >= limits.max_concurrent:
             raise self._exceeded(

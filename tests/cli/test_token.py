@@ -4,6 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
+from seks_addon.audit import AuditLog, Event, Outcome, Record
+from seks_addon.audit.log import Entry
+from seks_addon.home import Home
+from seks_addon.policy.limits import Limits, Quota
+from seks_addon.timing import now, timestamp
 from seks_addon.tokens import is_token
 from tests.cli.conftest import Seks, acts
 from tests.samples import KEY
@@ -29,6 +34,76 @@ def test_issue(stored: Seks) -> None:
     assert shown["expires"]
     assert shown["state"] == "live"
     assert acts(stored)[-1] == "token.issue"
+
+
+LIMITS = ("--rate", "60/min", "--max-uses", "5", "--max-concurrent", "2")
+
+
+def test_a_policy_of_every_kind_is_shown(stored: Seks) -> None:
+    words = ("--path", "/v1/%6dodels/*", "--path-prefix", "/v1/files", "--host", "eu.api.openai.com", *LIMITS)
+
+    issued = stored("token", "issue", "openai", *words, "--json").json
+
+    shown = stored("token", "show", issued["token_id"], "--json").json
+    assert issued["hosts"] == ["eu.api.openai.com"]
+    assert shown["uses"] == 0
+    assert shown["policy"] == {
+        "path_prefixes": ["/v1/files"],
+        "paths": ["/v1/models/*"],
+        "hosts": ["eu.api.openai.com"],
+        "rate": "60/min",
+        "max_uses": 5,
+        "max_concurrent": 2,
+    }
+    said = dict(line.split(": ", 1) for line in stored("token", "show", issued["token_id"]).out.splitlines())
+    assert {name: said[name].strip() for name in ("hosts", "paths", "rate", "max uses", "max concurrent", "uses")} == {
+        "hosts": "eu.api.openai.com",
+        "paths": "below /v1/files, /v1/models/*",
+        "rate": "60/min",
+        "max uses": "5",
+        "max concurrent": "2",
+        "uses": "0",
+    }
+    assert "eu.api.openai.com, below /v1/files (+4)" in stored("token", "list").out
+
+
+def test_uses_are_shown(stored: Seks, home: Home) -> None:
+    limited = stored("token", "issue", "openai", "--max-uses", "5", "--json").json["token_id"]
+    plain = stored("token", "issue", "openai", "--json").json["token_id"]
+    with AuditLog(home.audit) as log:
+        use = Record(time=timestamp(now()), event=Event.INTENT, outcome=Outcome.ALLOWED)
+        log.append([Entry(use, quotas=(Quota(limited, "x", Limits(max_uses=5)),))] * 3)
+
+    assert stored("token", "show", limited, "--json").json["uses"] == 3
+    assert stored("token", "show", plain, "--json").json["uses"] is None
+    assert "not counted" in stored("token", "show", plain).out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--rate", "0/min"], "60/min"),
+        (["--rate", "5/fortnight"], "60/min"),
+        (["--rate=-5/min"], "60/min"),
+        (["--max-uses", "0"], "--max-uses 0"),
+        (["--max-uses=-3"], "--max-uses -3"),
+        (["--max-uses", "many"], "many"),
+        (["--max-concurrent", "0"], "--max-concurrent 0"),
+        (["--path", "v1/*"], "path pattern"),
+        (["--path", "/v1/a**"], "path pattern"),
+        (["--path-prefix", "/v1/*"], "--path"),
+        (["--host", "api.other.example"], "is not bound to api.other.example"),
+        (["--host", "api.openai.com:8443"], "is not bound to api.openai.com:8443"),
+        (["--host", "*.openai.com"], "no host name"),
+    ],
+)
+def test_a_policy_that_makes_no_sense(stored: Seks, words: list[str], said: str) -> None:
+    result = stored("token", "issue", "openai", *words)
+
+    assert result.code in {1, 2}
+    assert result.out == ""
+    assert said in result.err
+    assert stored("token", "list", "--json").json == []
 
 
 def test_the_token_is_the_last_line(stored: Seks) -> None:
@@ -106,14 +181,15 @@ def test_revoke_wants_one_token_or_all(stored: Seks, words: list[str]) -> None:
 
 
 def test_regenerate_replaces_the_token(stored: Seks) -> None:
-    old = _issue(stored, "--method", "GET")
+    old = _issue(stored, "--method", "GET", *LIMITS)
 
     new = stored("token", "regenerate", old).last
 
     assert is_token(new)
     assert new != old
     assert stored("token", "show", old, "--json").json["state"] == "revoked"
-    assert stored("token", "show", new, "--json").json["policy"] == {"methods": ["GET"]}
+    policies = [stored("token", "show", token, "--json").json["policy"] for token in (old, new)]
+    assert policies == [{"methods": ["GET"], "rate": "60/min", "max_uses": 5, "max_concurrent": 2}] * 2
     assert acts(stored)[-1] == "token.regenerate"
 
 

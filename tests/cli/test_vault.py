@@ -220,13 +220,25 @@ def test_a_name_may_be_an_alias(ready: Seks) -> None:
 
 
 def test_policy_and_end_are_stored(ready: Seks) -> None:
-    words = ("--method", "get", "--path-prefix", "/v1/models", "--expires", "30d")
+    words = ("--method", "get", "--path-prefix", "/v1/models", "--path", "/v1/files/*", "--expires", "30d")
+    words += ("--rate", "10/s", "--max-uses", "7", "--max-concurrent", "3")
 
     ready("vault", "add", "openai", *words, "--stdin", stdin=KEY)
 
     shown = ready("vault", "show", "openai", "--json").json
-    assert shown["binding"]["policy"] == {"methods": ["GET"], "path_prefixes": ["/v1/models"]}
+    assert shown["binding"]["policy"] == {
+        "methods": ["GET"],
+        "path_prefixes": ["/v1/models"],
+        "paths": ["/v1/files/*"],
+        "rate": "10/s",
+        "max_uses": 7,
+        "max_concurrent": 3,
+    }
+    assert shown["uses"] == 0
     assert shown["expires"].endswith("Z")
+    said = ready("vault", "show", "openai").out
+    for line in ("below /v1/models, /v1/files/*", "10/s", "7", "3"):
+        assert f" {line}\n" in said
 
 
 def test_a_name_is_taken_once_a_client(ready: Seks, add: Callable[..., str]) -> None:

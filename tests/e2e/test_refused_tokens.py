@@ -194,6 +194,10 @@ def test_port(bench: Bench) -> None:
         (Policy(path_prefixes=("/v1/models",)), "GET", "/v1/modelsx", "path_not_allowed"),
         (Policy(path_prefixes=("/v1/models",)), "GET", "/v2?/v1/models", "path_not_allowed"),
         (Policy(methods=("GET",), path_prefixes=("/v1",)), "GET", "/", "path_not_allowed"),
+        (Policy(path_prefixes=("/v1",)), "GET", "/v1//models", "path_not_allowed"),
+        (Policy(path_prefixes=("/v1",)), "GET", "/v1/models;a=b", "path_not_allowed"),
+        (Policy(paths=("/v1/mod*",)), "GET", "/v1/models/x", "path_not_allowed"),
+        (Policy(paths=("/v1/*els", "/v2/**")), "GET", "/v1/%6dodel%53", "path_not_allowed"),
     ],
 )
 def test_policy(bench: Bench, whose: str, policy: Policy, method: str, target: str, code: str) -> None:
@@ -210,6 +214,30 @@ def test_policy(bench: Bench, whose: str, policy: Policy, method: str, target: s
         assert wire.request("GET", "/v1/models", bearer(token), host=HOST).status == 200
 
     assert (record["method"], record["path"]) == (method, target.partition("?")[0])
+
+
+@pytest.mark.parametrize("policy", [Policy(path_prefixes=("/v1/models",)), Policy(paths=("/*/models",))])
+def test_policy_and_spellings(bench: Bench, policy: Policy) -> None:
+    """An allowed path is allowed in every spelling, and sent on in the agent's own."""
+    token = bench.site.token("openai", policy=policy)
+
+    with bench.proxy.tunnel(HOST) as wire:
+        for target in ("/v1/%6dodels", "/%76%31/models", "/v1/model%73?x=%2F"):
+            assert wire.request("GET", target, bearer(token), host=HOST).code is None
+            assert bench.upstream.requests[-1].target == target
+
+
+def test_policy_hosts(bench: Bench) -> None:
+    """A token that is narrowed to one of its secret's hosts isn't used at another."""
+    name, other = f"hosts-{bench.mark}", "api.anthropic.com"
+    bench.site.secret(name, (HOST, "bearer"), (other, "bearer"))
+    token = bench.site.token(name, policy=Policy(hosts=(HOST,)))
+
+    record = bench.refused(bench.proxy.get(other, "/v1/models", bearer(token)), "host_not_allowed")
+
+    bench.untouched()
+    assert record["token_id"] == bench.site.token_id(token)
+    assert bench.proxy.get(HOST, "/v1/models", bearer(token)).status == 200
 
 
 def test_agent_disabled(bench: Bench) -> None:

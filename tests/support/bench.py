@@ -28,6 +28,8 @@ STATUS = {
     "agent_auth_required": 407,
     "agent_auth_failed": 407,
     "body_too_large": 413,
+    "rate_limited": 429,
+    "uses_exhausted": 429,
     "headers_too_large": 431,
     "authority_mismatch": 421,
     "upstream_unreachable": 502,
