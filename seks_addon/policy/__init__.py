@@ -7,7 +7,7 @@ from typing import Any
 
 from seks_addon.destination.host import Origin, parse_user_origin
 from seks_addon.errors import InputError
-from seks_addon.policy.limits import Limits
+from seks_addon.policy.limits import LIMITS, Limits
 from seks_addon.policy.paths import canonical_path, fits, is_ambiguous, is_below, parse_pattern, parse_prefix
 from seks_addon.refusal import Refused
 
@@ -52,9 +52,11 @@ class Policy:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Policy":
-        methods, prefixes, paths, hosts = (
-            tuple(value.get(name, ())) for name in ("methods", "path_prefixes", "paths", "hosts")
-        )
+        """Read what `to_json` wrote; raises `InputError` for a limit that isn't known, and so couldn't be kept."""
+        lists = ("methods", "path_prefixes", "paths", "hosts")
+        if set(value).difference(lists, LIMITS):
+            raise InputError("a policy has a limit that this SEKS doesn't know", hint="use the version that wrote it")
+        methods, prefixes, paths, hosts = (tuple(value.get(name, ())) for name in lists)
         return cls(methods, prefixes, paths, hosts, Limits.from_json(value))
 
     def to_json(self) -> dict[str, Any]:

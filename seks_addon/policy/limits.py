@@ -12,6 +12,9 @@ from seks_addon.refusal import Refused
 #: No limit is higher.
 MAX: Final = 1_000_000_000
 
+#: The kinds of limits, as they are stored.
+LIMITS: Final = ("rate", "max_uses", "max_concurrent")
+
 _SECOND: Final = 1_000_000_000
 #: A unit's length in nanoseconds, and what it is called.
 _UNITS: Final = MappingProxyType(

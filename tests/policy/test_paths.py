@@ -20,7 +20,7 @@ from seks_addon.policy.paths import (
 #: What a path is made of, encoded octets among it, and few enough of each that they meet.
 PIECES = st.sampled_from(["a", "b", "A", "/", ".", "%2F", "%3A", ":", "%C3", "2", "F"])
 PATHS = st.lists(PIECES, max_size=12).map(lambda pieces: "/" + "".join(pieces))
-PATTERNS = st.lists(PIECES | st.sampled_from(["*", "/**", "/**/", "/*/"]), max_size=10).map(
+PATTERNS = st.lists(PIECES | st.sampled_from(["*", "/**", "/**/", "/**/a", "/*/"]), max_size=10).map(
     lambda pieces: "/" + "".join(pieces)
 )
 
@@ -120,6 +120,8 @@ def test_is_ambiguous(path: str, ambiguous: bool) -> None:
         ("/a/**/b/**/c", "/a/x/c/y/b", False),
         ("/a/**/a", "/a", False),
         ("/a/**/**/b", "/a/b", True),
+        ("/**/a/**/a/**", "/a", False),
+        ("/**/a/**/a/**", "/x/a/y/a", True),
         # An encoded slash is no separator, and no star stands for it.
         ("/projects/*/issues", "/projects/a%2Fb/issues", False),
         ("/projects/*%2F*/issues", "/projects/a%2Fb/issues", True),

@@ -208,6 +208,12 @@ def test_json(typed: dict[str, Any]) -> None:
     assert set(policy.to_json()) == {name for name, value in typed.items() if value}
 
 
+def test_json_of_a_newer_vault() -> None:
+    """A limit that isn't known isn't passed over: the policy can't be used."""
+    with pytest.raises(InputError, match="doesn't know"):
+        Policy.from_json({"methods": ["GET"], "max_bytes": 5})
+
+
 def test_json_of_an_older_vault() -> None:
     """A policy that was stored before there were more kinds of limits is written as it was."""
     for stored in ({}, {"methods": ["GET"]}, {"methods": ["GET", "POST"], "path_prefixes": ["/v1", "/%7e"]}):

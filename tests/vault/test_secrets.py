@@ -148,6 +148,8 @@ EDITED_BINDINGS = [
     edited("placements", ["header:X-Leak: {}"]),
     edited("placements", ["bearer", "header:X-Leak: {}"]),
     edited("policy", {"methods": ["POST"]}),
+    edited("policy", {"max_uses": 10**6}),
+    edited("policy", {"rate": "1/s"}),
     edited("more", {"host": "evil.example.com", "port": 443, "placements": ["bearer"]}),
     json.dumps({**binding().to_json(), "endpoints": []}),
 ]
@@ -162,6 +164,9 @@ RUINED_BINDINGS = [
     edited("placements", ["cookie"]),
     edited("placements", 5),
     edited("host", "\ud800"),
+    edited("policy", {"rate": "often"}),
+    edited("policy", {"rate": 5}),
+    edited("policy", {"paths": 5}),
     json.dumps({"endpoints": [5], "policy": {}}),
     json.dumps({**binding().to_json(), "policy": None}),
 ]

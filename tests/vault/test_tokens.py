@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
-from seks_addon.errors import NotFoundError, VaultError
+from seks_addon.errors import InputError, NotFoundError, VaultError
 from seks_addon.home import Home
 from seks_addon.policy import Policy
+from seks_addon.policy.limits import Limits
 from seks_addon.secret import Secret
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import is_token, new_token
 from seks_addon.vault import Vault
-from tests.samples import KEY, binding
+from tests.samples import HOST, KEY, binding
 from tests.vault.conftest import Tamper, Tenant
 
-POLICY = Policy(("GET",), ("/v1",))
+POLICY = Policy(("GET",), ("/v1",), limits=Limits(max_uses=1))
 LATER = datetime(2099, 1, 1, tzinfo=UTC)
 
 
@@ -187,8 +188,11 @@ def assert_refused(vault: Vault, acme: Tenant) -> None:
     ("column", "value"),
     [
         ("policy", "{}"),
-        ("policy", '{"methods": ["GET"], "path_prefixes":["/v1"]}'),
+        ("policy", '{"max_uses":1, "methods":["GET"],"path_prefixes":["/v1"]}'),
+        ("policy", '{"methods":["GET"],"path_prefixes":["/v1"]}'),
         ("policy", '{"methods":["DELETE"],"path_prefixes":["/v1"]}'),
+        ("policy", '{"max_uses":2,"methods":["GET"],"path_prefixes":["/v1"]}'),
+        ("policy", '{"max_uses":1,"methods":["GET"],"path_prefixes":["/v1"],"rate":"1/s"}'),
         ("policy", "no JSON"),
         ("expires", None),
         ("expires", "2100-01-01T00:00:00.000000Z"),
@@ -204,6 +208,19 @@ def test_edited_token(vault: Vault, acme: Tenant, tamper: Tamper, column: str, v
     tamper(f"UPDATE tokens SET {column} = ? WHERE id = ?", value, token.id)
 
     assert_refused(vault, replace(acme, token=token, text=text))
+
+
+def test_hosts_of_the_secret_only(vault: Vault, acme: Tenant) -> None:
+    """A token is narrowed to hosts that its secret is bound to, with their ports."""
+    for host in ("api.other.example", f"{HOST}:8443"):
+        with pytest.raises(InputError, match=f"not bound to {host}") as caught:
+            vault.tokens.issue(acme.secret, acme.agent, policy=Policy.parse(hosts=[HOST, host]))
+        assert HOST in (caught.value.hint or "")
+
+    _, text = vault.tokens.issue(acme.secret, acme.agent, policy=Policy.parse(hosts=[HOST]))
+    grant = vault.tokens.resolve(text)
+    assert grant is not None
+    assert grant.policy.hosts == (HOST,)
 
 
 def test_unrevoked_token(vault: Vault, acme: Tenant, tamper: Tamper) -> None:
