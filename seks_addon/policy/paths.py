@@ -1,14 +1,15 @@
 """Paths in one spelling, and what a policy allows of them: all below a prefix, or what fits a pattern.
 
 A pattern is a path in which `*` stands for any characters of one segment and `**`, a segment of its own, for any
-number of segments, none too. Nothing is turned into a regular expression: what stands between the stars is looked
-for from the left, which finds a fit where there is one and never goes back.
+number of segments, none too. Nothing is turned into a regular expression: a path is read once, and nothing in it
+makes the matching go back.
 """
 
 import re
 import string
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -28,8 +29,8 @@ _DEPTH: Final = 3
 _ENCODED: Final = 0x100
 _ENCODED_SLASH: Final = chr(_ENCODED + ord("/"))
 
+#: What stands between the stars of a segment.
 type _Segment = tuple[str, ...]
-type _Run = tuple[_Segment, ...]
 
 
 def canonical_path(path: str) -> str:
@@ -103,33 +104,60 @@ def fits(pattern: str, path: str) -> bool:
 
     A star stands for no slash, encoded or not, and for no empty segment.
     """
-    first, *others = _runs(pattern)
-    segments = _folded(path).split("/")
-    if not others:
-        return len(segments) == len(first) and _run_fits(first, segments)
-    *middle, last = others
-    position, end = len(first), len(segments) - len(last)
-    if position > end or not _run_fits(first, segments) or not _run_fits(last, segments[end:]):
-        return False
-    for run in middle:
-        starts = range(position, end - len(run) + 1)
-        found = next((start for start in starts if _run_fits(run, segments[start:])), None)
-        if found is None:
+    machine = _machine(pattern)
+    state = machine.start
+    for segment in _folded(path).split("/"):
+        state = machine.step(state, segment)
+        if not state:
             return False
-        position = found + len(run)
-    return True
+    return bool(state & machine.final)
+
+
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """A pattern as a set of positions in the bits of a number, all of which go on at once (Shift-And).
+
+    Bit n of a state says that the path so far fits the pattern's first n segments. `literals` and `starred` say at
+    which positions a segment stands, `spans` at which there is a `**`.
+    """
+
+    literals: Mapping[str, int]
+    starred: Mapping[_Segment, int]
+    spans: int
+    final: int
+
+    @property
+    def start(self) -> int:
+        return self._over_spans(1)
+
+    def step(self, state: int, segment: str) -> int:
+        passed = state & self.literals.get(segment, 0)
+        for literals, positions in self.starred.items():
+            if state & positions and _segment_fits(literals, segment):
+                passed |= state & positions
+        return self._over_spans(passed << 1 | state & self.spans)
+
+    def _over_spans(self, state: int) -> int:
+        return state | (state & self.spans) << 1
 
 
 @lru_cache(maxsize=1024)
-def _runs(pattern: str) -> tuple[_Run, ...]:
-    """The segments between the pattern's `**`, each as what stands between its stars."""
-    runs: list[list[_Segment]] = [[]]
-    for segment in _folded(pattern).split("/"):
+def _machine(pattern: str) -> _Machine:
+    segments = _folded(pattern).split("/")
+    # Of several `**` in a row one says the same.
+    segments = [s for s, before in zip(segments, ["", *segments], strict=False) if (s, before) != ("**", "**")]
+    literals: dict[str, int] = {}
+    starred: dict[_Segment, int] = {}
+    spans = 0
+    for place, segment in enumerate(segments):
         if segment == "**":
-            runs.append([])
+            spans |= 1 << place
+        elif "*" in segment:
+            parts = tuple(segment.split("*"))
+            starred[parts] = starred.get(parts, 0) | 1 << place
         else:
-            runs[-1].append(tuple(segment.split("*")))
-    return tuple(map(tuple, runs))
+            literals[segment] = literals.get(segment, 0) | 1 << place
+    return _Machine(literals, starred, spans, 1 << len(segments))
 
 
 def _folded(path: str) -> str:
@@ -137,15 +165,9 @@ def _folded(path: str) -> str:
     return _ESCAPE.sub(lambda match: chr(_ENCODED + int(match[0][1:], 16)), path)
 
 
-def _run_fits(run: _Run, segments: Sequence[str]) -> bool:
-    return all(map(_segment_fits, run, segments))
-
-
 def _segment_fits(literals: _Segment, segment: str) -> bool:
-    first, *others = literals
-    if not others:
-        return segment == first
-    *middle, last = others
+    """Tell whether all literals stand in the segment, in their order; each is found as far left as it can be."""
+    first, *middle, last = literals
     position, end = len(first), len(segment) - len(last)
     if not segment or position > end or not (segment.startswith(first) and segment.endswith(last)):
         return False
@@ -154,5 +176,5 @@ def _segment_fits(literals: _Segment, segment: str) -> bool:
         if found < 0:
             return False
         position = found + len(literal)
-    # All others stand in the literals: so none is under a star.
+    # All of them stand in the literals: so none is under a star.
     return segment.count(_ENCODED_SLASH) == sum(literal.count(_ENCODED_SLASH) for literal in literals)

@@ -244,10 +244,11 @@ def characters_read_as(pattern: list[str], segment: list[str]) -> bool:
 
 
 def test_no_pattern_takes_long() -> None:
-    """What makes a backtracking matcher take a lifetime is answered: each star looks on from where the last ended."""
+    """What makes a backtracking matcher take a lifetime is answered."""
     for pattern, path in (
         ("/" + "*a" * 500 + "b", "/" + "a" * 60_000),
         ("/**/a" * 200 + "/b", "/a" * 30_000),
+        ("/**" + "/a" * 500 + "/b/**", "/a" * 30_000),
         ("/**/" + "*a" * 200 + "/**/b", ("/" + "a" * 300) * 200),
     ):
         assert not fits(pattern, path)
