@@ -24,6 +24,8 @@ def count(connection: sqlite3.Connection, quotas: Sequence[Quota]) -> None:
 
 def hold(connection: sqlite3.Connection, quotas: Sequence[Quota], intent: int) -> None:
     """Let the intent count as under way until it is settled."""
+    if not quotas:
+        return
     connection.executemany(
         "INSERT INTO holds (seq, subject) VALUES (?, ?)",
         [(intent, quota.subject) for quota in quotas if quota.limits.max_concurrent is not None],
