@@ -261,6 +261,9 @@ PAST, FUTURE = timestamp(NOW - timedelta(microseconds=1)), timestamp(NOW + timed
         (replace(GRANT, policy=Policy(methods=("POST",))), "method_not_allowed"),
         (replace(GRANT, binding=binding(policy=Policy(path_prefixes=("/v2",)))), "path_not_allowed"),
         (replace(GRANT, policy=Policy(path_prefixes=("/v2",))), "path_not_allowed"),
+        (replace(GRANT, policy=Policy(paths=("/v2/*",))), "path_not_allowed"),
+        (replace(GRANT, policy=Policy(hosts=("eu.example.com",))), "host_not_allowed"),
+        (replace(GRANT, policy=Policy(hosts=(f"{HOST}:8443",))), "host_not_allowed"),
         (
             replace(GRANT, binding=binding(policy=Policy(methods=("POST",))), policy=Policy(methods=("GET",))),
             "method_not_allowed",
@@ -317,6 +320,15 @@ def test_policy_does_not_see_the_query() -> None:
 
     assert judge(head(BEARER, target="/v1?/v2"), grant=limited).substitutions
     assert refusal(head(BEARER, target="/x?/v1"), grant=limited).code == "path_not_allowed"
+
+
+def test_policy_of_a_token_in_the_path() -> None:
+    """A token in the path is judged as `{}`: its own text fits no pattern."""
+    allowed = Policy.parse(paths=["/bot{}/send*"])
+    limited = replace(GRANT, binding=binding("path:/bot{}/"), policy=allowed)
+
+    assert judge(head(target=f"/bot{TOKEN}/%73endMessage"), grant=limited).substitutions
+    assert refusal(head(target=f"/bot{TOKEN}/getUpdates"), grant=limited).code == "path_not_allowed"
 
 
 def test_what_a_token_strips() -> None:

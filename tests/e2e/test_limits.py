@@ -70,6 +70,18 @@ def test_uses(bench: Bench, counted: Counted, whose: str) -> None:
     assert counted.uses(token, whose) == 2
 
 
+def test_uses_in_a_body(bench: Bench) -> None:
+    """A token in a body is counted as one in a head is."""
+    token = bench.site.token("in-form", policy=limited(max_uses=1))
+    form = ("Content-Type", "application/x-www-form-urlencoded")
+
+    first, second = (bench.post("places.example.com", "/echo", f"client_secret={token}", form) for _ in range(2))
+
+    assert first.status == 200
+    bench.refused(second, "uses_exhausted")
+    assert len(bench.upstream.requests) == 1
+
+
 def test_rate(bench: Bench, counted: Counted) -> None:
     """What comes too fast is told how long to wait."""
     token = counted.token(limited(rate="2/day"))

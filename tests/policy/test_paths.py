@@ -129,6 +129,8 @@ def test_is_ambiguous(path: str, ambiguous: bool) -> None:
         ("/projects/*%2F*/issues", "/projects/a%2Fb%2Fc/issues", False),
         ("/projects/a%2Fb", "/projects/a/b", False),
         ("/projects/**", "/projects/a%2Fb/issues", True),
+        # A token in the path is judged without its name.
+        ("/bot{}/send*", "/bot{}/sendMessage", True),
         # A star never stands for a part of an encoded octet.
         ("/f/*20x", "/f/%20x", False),
         ("/f/*2F", "/f/a%2F", False),
