@@ -19,6 +19,7 @@ _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # RFC 3986 section 3.3 and 3.4: what a path and a query are made of.
 _TARGET = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]|]|%[0-9A-Fa-f]{2})*")
+_MAX_DECODINGS: Final = 4
 _ENCODED_SLASH = re.compile(r"%2f", re.IGNORECASE)
 _ENCODED_BACKSLASH = re.compile(r"%5c", re.IGNORECASE)
 _ENCODED_CONTROL = re.compile(r"%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
@@ -116,13 +117,15 @@ def check_with_token(head: Head, claimed: Sequence[int], *, encoded_slash: bool)
 
 def _has_dot_segment(path: str) -> bool:
     """Tell whether any server could read `.` or `..` in it: decoded once or more, split by what splits somewhere."""
-    while True:
+    for _ in range(_MAX_DECODINGS):
         if not {".", ".."}.isdisjoint(re.split(r"[/\\;]", path)):
             return True
         decoded = urllib.parse.unquote(path, "latin-1")
         if decoded == path:
             return False
         path = decoded
+    # Nobody encodes so often, and looking on costs more the longer the path is.
+    return True
 
 
 def _malformed(message: str) -> Refused:

@@ -326,3 +326,11 @@ def test_a_path_that_passes_means_what_it_says(target: str) -> None:
     assert decoded.count("/") == path.count("/")
     assert not {".", ".."} & set(re.split(r"[/\\]", decoded))
     assert not re.search(r"[\x00-\x1f\x7f\\]", decoded)
+
+
+def test_a_path_that_is_encoded_again_and_again() -> None:
+    """Looking for dot segments comes to an end: nobody encodes so often for a good reason."""
+    with pytest.raises(Refused) as caught:
+        check_with_token(head(target="/%" + "25" * 20_000 + "41"), [], encoded_slash=False)
+
+    assert code_of(caught) == "request_malformed"

@@ -21,6 +21,7 @@ from tests.support.upstream import Received, Send, Upstream
 WHEN = ("before", "after")
 #: Where a failure comes too late to stop the credential, which went to its own host and nowhere else.
 AFTER_SENDING = {
+    "request",
     "responseheaders",
     "response",
     "error",
@@ -118,6 +119,20 @@ def test_fault(bench: Bench, fault: Path, place: str, when: str) -> None:
         bench.site.assert_no_leak(answer.text().encode())
     if (place, when) not in UNRECORDED:
         wait_for(lambda: not pending(bench.site.records(bench.mark)), "an outcome for every intent")
+
+
+@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize("place", ["requestheaders", "request", "seks_inject"])
+def test_fault_before_a_body_that_is_read_whole(bench: Bench, fault: Path, place: str, when: str) -> None:
+    """Where the token stands in the body, nothing of the request has left before the last hook had its say."""
+    text = f"client_secret={bench.site.token('in-form')}"
+    fault.write_text(f"{place}:{when}:{bench.key}")
+
+    with contextlib.suppress(ClosedError, ssl.SSLError):
+        bench.post("places.example.com", "/echo", text, ("Content-Type", "application/x-www-form-urlencoded"))
+
+    assert not bench.upstream.requests
+    wait_for(lambda: not pending(bench.site.records(bench.mark)), "an outcome for every intent")
 
 
 def distrust(bench: Bench, wire: Wire) -> None:
