@@ -6,7 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from seks_addon import canonical, placements
-from seks_addon.destination.host import Origin, is_address, parse_user_origin
+from seks_addon.destination.host import Origin, is_address
+from seks_addon.destination.wildcard import covering, parse_bound_origin
 from seks_addon.errors import InputError
 from seks_addon.placements import Placement
 from seks_addon.policy import Policy
@@ -14,7 +15,7 @@ from seks_addon.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One host and port, and where a token may stand in a request to it."""
+    """One host, or a wildcard for hosts, and a port; and where a token may stand in a request to it."""
 
     origin: Origin
     placements: tuple[Placement, ...]
@@ -23,7 +24,7 @@ class Endpoint:
     @classmethod
     def parse(cls, host: str, specs: Sequence[str], *, encoded_slash: bool = False) -> "Endpoint":
         """Read what a person or the catalog wrote; raises `InputError`."""
-        origin = parse_user_origin(host)
+        origin = parse_bound_origin(host)
         if is_address(origin.host):
             raise InputError(
                 f"{host!r} is an address; a secret is bound to a host name",
@@ -65,8 +66,9 @@ class Binding:
             raise InputError(f"{twice} is named twice")
 
     def at(self, origin: Origin) -> Endpoint | None:
-        """The endpoint for `origin`, or None where the secret isn't bound to it."""
-        return next((endpoint for endpoint in self.endpoints if endpoint.origin == origin), None)
+        """The endpoint for `origin`, or None where the secret isn't bound to it; a narrower one wins over a wider."""
+        by_origin = {endpoint.origin: endpoint for endpoint in self.endpoints}
+        return next((by_origin[wider] for wider in covering(origin) if wider in by_origin), None)
 
     def check_value(self, value: str) -> None:
         """Raise `InputError` where one of the placements can't hold such a credential."""

@@ -17,6 +17,7 @@ BINDING = Binding(
     ),
     Policy(("GET",), ("/v1",)),
 )
+NESTED = ("**.example.com", "**.b.example.com", "*.b.example.com", "a.b.example.com")
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,25 @@ def test_at(origin: Origin, index: int | None) -> None:
     assert BINDING.at(origin) == (None if index is None else BINDING.endpoints[index])
 
 
+def test_the_narrower_wins() -> None:
+    """Of a host and the wildcards that cover it, the placements of the narrowest hold."""
+    specs = {host: f"header:X-{number}: {{}}" for number, host in enumerate(NESTED)}
+    binding = Binding(tuple(Endpoint.parse(host, [spec]) for host, spec in specs.items()))
+
+    for host, expected in (
+        ("a.b.example.com", "a.b.example.com"),
+        ("x.b.example.com", "*.b.example.com"),
+        ("x.y.b.example.com", "**.b.example.com"),
+        ("b.example.com", "**.example.com"),
+    ):
+        endpoint = binding.at(Origin(host, 443))
+        assert endpoint is not None
+        assert endpoint.placements[0].spec == specs[expected]
+    assert binding.at(Origin("example.com", 443)) is None
+    assert binding.at(Origin("a.b.example.com", 8443)) is None
+    assert Binding.from_json(json.loads(json.dumps(binding.to_json()))) == binding
+
+
 def test_hosts() -> None:
     """Hosts are printed with a port where it isn't the usual one."""
     assert BINDING.hosts == ["api.example.com", "git.example.com:8443"]
@@ -45,7 +65,8 @@ def test_hosts() -> None:
     [
         ("192.0.2.1", ["bearer"], "is an address"),
         ("[2001:db8::1]:443", ["bearer"], "is an address"),
-        ("*.example.com", ["bearer"], "no host name"),
+        ("*.co.uk", ["bearer"], "public suffix"),
+        ("*.192.0.2.1", ["bearer"], "is an address"),
         ("https://example.com", ["bearer"], "no host name"),
         ("example.com:0", ["bearer"], "port"),
         ("", ["bearer"], "no host name"),

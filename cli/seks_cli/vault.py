@@ -21,7 +21,13 @@ def command() -> None:
 @command.command()
 @click.argument("name")
 @click.option("--provider", metavar="P", help="A provider of the catalog.  [default: the one called NAME]")
-@click.option("--host", "hosts", multiple=True, metavar="HOST[:PORT]", help="Where it may go; repeatable.")
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="HOST[:PORT]",
+    help="Where it may go; *. stands for one label, **. for one or more; repeatable.",
+)
 @click.option(
     "--header", "headers", multiple=True, metavar="'Name: fmt {}'", help="A header it may stand in; repeatable."
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from seks_addon.binding import Binding
 from seks_addon.canonical import canonical_json, digest
 from seks_addon.destination.host import Origin
+from seks_addon.destination.wildcard import covering
 from seks_addon.errors import ExistsError, InputError, NotFoundError, VaultError
 from seks_addon.secret import Secret
 from seks_addon.timing import now, timestamp
@@ -183,8 +184,10 @@ class Secrets:
 
     def bound_to(self, origin: Origin) -> bool:
         """Tell whether any secret of any client is bound to `origin`."""
+        hosts = [wider.host for wider in covering(origin)]
         rows = self._vault.rows(
-            "SELECT secret_id FROM secret_hosts WHERE host = ? AND port = ? LIMIT 8", (origin.host, origin.port)
+            f"SELECT secret_id FROM secret_hosts WHERE host IN ({', '.join('?' * len(hosts))}) AND port = ? LIMIT 8",  # noqa: S608
+            (*hosts, origin.port),
         )
         # The list only finds them; what a secret is bound to, its own row says, and that is authenticated. One is
         # enough: the cost doesn't grow with their number.

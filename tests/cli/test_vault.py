@@ -141,6 +141,22 @@ def test_a_secret_of_its_own(ready: Seks) -> None:
     assert shown["binding"]["endpoints"][0]["placements"] == ["header:X-Internal-Key: {}"]
 
 
+def test_wildcards(ready: Seks) -> None:
+    """A secret for all hosts below a name is shown, listed and checked as any other."""
+    words = ("--host", "*.internal.example:8443", "--host", "**.Example.com", "--header", "X-Key: {}", "--env", "KEY")
+    hosts = ["*.internal.example:8443", "**.example.com"]
+
+    added = ready("vault", "add", "internal", *words, "--stdin", "--json", stdin=KEY).json
+
+    assert added["hosts"] == hosts
+    assert ready("vault", "list", "--json").json[0]["hosts"] == hosts
+    assert ready("vault", "show", "internal", "--json").json["hosts"] == hosts
+    for host in hosts:
+        assert host in ready("vault", "show", "internal").out
+    assert ready("vault", "check").code == 0
+    assert added["token"] in ready("env").out
+
+
 def test_without_a_variable_it_says_what_is_missing(ready: Seks) -> None:
     result = ready("vault", "add", "x", "--host", "a.example", "--placement", "bearer", "--stdin", stdin=KEY)
 
@@ -170,6 +186,8 @@ def test_a_secret_of_its_own_needs_host_and_placement(ready: Seks, words: list[s
         ["x", "--provider", "nobody"],
         ["x", "--host", "10.0.0.1", "--placement", "bearer"],
         ["x", "--host", "a b", "--placement", "bearer"],
+        ["x", "--host", "*.com", "--placement", "bearer"],
+        ["x", "--host", "**.github.io", "--placement", "bearer"],
         ["x", "--host", "a.example", "--placement", "nowhere"],
         ["x", "--host", "a.example", "--header", "X-Key"],
         ["openai", "--method", "CONNECT"],

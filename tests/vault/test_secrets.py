@@ -322,6 +322,26 @@ def test_damaged_value(vault: Vault, acme: Tenant, tamper: Tamper, record: bytes
         vault.secrets.reveal(acme.secret.id, acme.client.id)
 
 
+def test_bound_by_a_wildcard(vault: Vault) -> None:
+    """A wildcard binds what it covers; the list of hosts is asked by its index, however long the name."""
+    binding = Binding((Endpoint.parse("**.example.com:8443", ["bearer"]), Endpoint.parse("*.one.example", ["bearer"])))
+    stored = vault.secrets.add(vault.clients.add("one"), "a", Secret(KEY), binding)
+    asked: list[str] = []
+    vault.connection.set_trace_callback(asked.append)
+
+    assert vault.secrets.bound_to(Origin("a.b.example.com", 8443))
+    assert not vault.secrets.bound_to(Origin("a.b.example.com", 443))
+    assert not vault.secrets.bound_to(Origin("example.com", 8443))
+    assert vault.secrets.bound_to(Origin("a.one.example", 443))
+    assert not vault.secrets.bound_to(Origin("a.b.one.example", 443))
+    vault.connection.set_trace_callback(None)
+
+    for query in (sql for sql in asked if "secret_hosts" in sql):
+        (plan,) = vault.rows(f"EXPLAIN QUERY PLAN {query}")
+        assert plan["detail"] == "SEARCH secret_hosts USING PRIMARY KEY (host=? AND port=?)"
+    assert vault.secrets.get(vault.clients.get("one"), "a") == stored
+
+
 def test_lost_value(vault: Vault, acme: Tenant, tamper: Tamper) -> None:
     """A value that is gone says how to put one there."""
     tamper("DELETE FROM secret_values")
@@ -337,3 +357,5 @@ def test_a_planted_host(vault: Vault, acme: Tenant, tamper: Tamper) -> None:
     tamper("INSERT INTO secret_hosts (host, port, secret_id) VALUES ('evil.example', 443, ?)", acme.secret.id)
 
     assert not vault.secrets.bound_to(Origin("evil.example", 443))
+    tamper("INSERT INTO secret_hosts (host, port, secret_id) VALUES ('**.evil.example', 443, ?)", acme.secret.id)
+    assert not vault.secrets.bound_to(Origin("a.evil.example", 443))
