@@ -14,6 +14,7 @@ from seks_addon.destination.address import Network
 from seks_addon.destination.egress import Egress, EgressPolicy
 from seks_addon.destination.host import HostPattern, Origin, parse_user_origin
 from seks_addon.errors import ConfigError, InputError
+from seks_addon.foreign import ForeignPolicy, Mode, parse_rule
 from seks_addon.home import Home
 
 
@@ -25,8 +26,16 @@ class Intercept(StrEnum):
 
 
 #: The settings that have one value in text form each, and those that are lists of texts.
-SCALARS: Final = ("intercept", "egress")
-LISTS: Final = ("tunnel", "allow_host", "deny_host", "allow_private", "connect_to", "upstream_ca")
+SCALARS: Final = ("intercept", "egress", "foreign_credentials")
+LISTS: Final = (
+    "tunnel",
+    "allow_host",
+    "deny_host",
+    "foreign_credentials_at",
+    "allow_private",
+    "connect_to",
+    "upstream_ca",
+)
 #: Those that are about the program, not about what it does with a request.
 PROGRAM: Final = ("listen", "workers", "ready_file", "require_agent_auth", "log_format", "log_level")
 _TEXTS: Final = (*SCALARS, "listen", "ready_file", "log_format", "log_level")
@@ -41,6 +50,7 @@ class Settings:
     intercept: Intercept = Intercept.ALL
     tunnel: tuple[HostPattern, ...] = ()
     egress: EgressPolicy = field(default_factory=EgressPolicy)
+    foreign: ForeignPolicy = field(default_factory=ForeignPolicy)
     allow_private: tuple[Network, ...] = ()
     #: Connections for the first go to the second, as curl's option of that name; the operator vouches for both.
     connect_to: Mapping[Origin, Origin] = field(default_factory=dict)
@@ -57,6 +67,8 @@ class Settings:
         egress: str = "open",
         allow_host: Sequence[str] = (),
         deny_host: Sequence[str] = (),
+        foreign_credentials: str = "pass",
+        foreign_credentials_at: Sequence[str] = (),
         allow_private: Sequence[str] = (),
         connect_to: Sequence[str] = (),
         upstream_ca: Sequence[str] = (),
@@ -71,6 +83,10 @@ class Settings:
                 _choice("egress", egress, Egress),
                 _patterns("allow-host", allow_host),
                 _patterns("deny-host", deny_host),
+            ),
+            foreign=ForeignPolicy(
+                _choice("foreign-credentials", foreign_credentials, Mode),
+                tuple(_foreign_rule(text) for text in foreign_credentials_at),
             ),
             allow_private=tuple(_network(text) for text in allow_private),
             connect_to=dict(_redirection(text) for text in connect_to),
@@ -110,6 +126,13 @@ def _patterns(name: str, texts: Sequence[str]) -> tuple[HostPattern, ...]:
         return tuple(HostPattern.parse(text) for text in texts)
     except InputError as error:
         raise ConfigError(f"{name}: {error.message}", hint=error.hint) from None
+
+
+def _foreign_rule(text: str) -> tuple[HostPattern, Mode]:
+    try:
+        return parse_rule(text)
+    except InputError as error:
+        raise ConfigError(f"foreign-credentials-at: {error.message}", hint=error.hint) from None
 
 
 def _network(text: str) -> Network:

@@ -10,6 +10,7 @@ import trustme
 from seks_addon.destination.egress import Egress
 from seks_addon.destination.host import HostPattern, Origin
 from seks_addon.errors import ConfigError
+from seks_addon.foreign import ForeignPolicy, Mode
 from seks_addon.home import Home
 from seks_addon.settings import LISTS, PROGRAM, SCALARS, Intercept, Settings, load_config
 
@@ -39,6 +40,8 @@ def test_all_said(tmp_path: Path) -> None:
         egress="list",
         allow_host=["a.example.com", "**.b.example.com"],
         deny_host=["*"],
+        foreign_credentials="warn",
+        foreign_credentials_at=["*.Example.com=block"],
         allow_private=["10.1.2.0/24", "fd00::/8", "192.0.2.7"],
         connect_to=["a.example.com:443:127.0.0.1:8443", "B.example.com:1:[::1]:2", "[::1]:3:c.example.com:4"],
         upstream_ca=[str(ca)],
@@ -47,6 +50,7 @@ def test_all_said(tmp_path: Path) -> None:
     assert settings.require_agent_auth
     assert settings.intercept is Intercept.BOUND
     assert settings.tunnel == (HostPattern("*.example.com"),)
+    assert settings.foreign == ForeignPolicy(Mode.WARN, ((HostPattern("*.example.com"), Mode.BLOCK),))
     assert settings.egress.mode is Egress.LIST
     assert settings.egress.allow == (HostPattern("a.example.com"), HostPattern("**.b.example.com"))
     assert settings.egress.deny == (HostPattern("*"),)
@@ -70,6 +74,9 @@ def test_all_said(tmp_path: Path) -> None:
         ({"allow_host": ["http://example.com"]}, "allow-host"),
         ({"deny_host": [""]}, "deny-host"),
         ({"deny_host": ["example.com:443"]}, "deny-host"),
+        ({"foreign_credentials": "refuse"}, "foreign-credentials: 'refuse' is none of block, warn, pass"),
+        ({"foreign_credentials_at": ["example.com"]}, "foreign-credentials-at: 'example.com' names no mode"),
+        ({"foreign_credentials_at": ["a b=block"]}, "foreign-credentials-at: 'a b'"),
         ({"allow_private": ["10.1.2.3/24"]}, "allow-private: '10.1.2.3/24'"),
         ({"allow_private": ["localhost"]}, "allow-private"),
         ({"connect_to": ["a.example.com:443:127.0.0.1"]}, "connect-to"),
@@ -93,9 +100,9 @@ def test_what_makes_no_sense(setting: dict[str, Any], named: str) -> None:
 
 def test_every_setting_has_a_name() -> None:
     """The lists of names and what `parse` takes are the same."""
-    Settings.parse(HOME, **dict.fromkeys(LISTS, ()), intercept="all", egress="open")
+    Settings.parse(HOME, **dict.fromkeys(LISTS, ()), intercept="all", egress="open", foreign_credentials="pass")
 
-    assert set(SCALARS) == {"intercept", "egress"}
+    assert set(SCALARS) == {"intercept", "egress", "foreign_credentials"}
 
 
 def test_no_config(tmp_path: Path) -> None:

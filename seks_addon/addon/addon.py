@@ -223,6 +223,7 @@ class SeksAddon:
         decision = decide(
             head, exchange.origin, exchange.scheme, session.agent, self.service().vault.tokens.resolve, now()
         )
+        self.service().check_foreign(decision.head, exchange.origin, session.agent, exchange.request_id)
         head, exchange.substitutions = decision.head, decision.substitutions
         exchange.body_places = self._body_places(exchange, head)
         if exchange.body_places:

@@ -77,7 +77,7 @@ def declare(loader: Any) -> None:
         choices=_REQUIRE,
     )
     for name in SCALARS:
-        loader.add_option(_PREFIX + name, str, "", f"As --{name} of `seks-proxy run`.")
+        loader.add_option(_PREFIX + name, str, "", f"As --{name.replace('_', '-')} of `seks-proxy run`.")
     for name in LISTS:
         loader.add_option(_PREFIX + name, Sequence[str], [], f"As --{name.replace('_', '-')} of `seks-proxy run`.")
 

@@ -1,15 +1,21 @@
 """What a running proxy holds open: the vault, the audit log's writer, the way to the hosts."""
 
 import logging
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Self
 
+from seks_addon import foreign
 from seks_addon.addon.upstream import Upstream
 from seks_addon.audit import AuditLog, AuditWriter
 from seks_addon.audit.runs import Run, dead_runs
 from seks_addon.destination.host import Origin
+from seks_addon.foreign import Mode
+from seks_addon.head import Head
+from seks_addon.placements import Placement
 from seks_addon.secret import Secret
 from seks_addon.settings import Intercept, Settings
-from seks_addon.vault import Grant, Vault
+from seks_addon.vault import Agent, Grant, Vault
 from seks_addon.vault.envelope import Key
 
 logger = logging.getLogger("seks.proxy")
@@ -30,6 +36,7 @@ class Service:
         self.settings = settings
         self.upstream = Upstream(settings)
         self.vault = Vault.open(settings.home, key=key, timeout=VAULT_TIMEOUT)
+        self._placements_at = lru_cache(1024)(self._read_placements)
         try:
             with AuditLog(settings.home.audit) as log:
                 interrupted = log.interrupt(dead_runs(settings.home.run, log.pending_runs()))
@@ -64,6 +71,22 @@ class Service:
     def check_egress(self, origin: Origin) -> None:
         """Raise `Refused` unless agents may reach `origin`."""
         self.settings.egress.check(origin.host, bound=self.vault.secrets.bound_to(origin))
+
+    def check_foreign(self, head: Head, origin: Origin, agent: Agent, request_id: str) -> None:
+        """Raise `Refused`, or say it in the log, where a judged request carries a credential that is no token."""
+        mode = self.settings.foreign.mode_at(origin.host)
+        if mode is Mode.PASS:
+            return
+        declared = self._placements_at(self.vault.version, origin.host, agent.client_id)
+        if declared is None or (where := foreign.find(head, declared)) is None:
+            return
+        if mode is Mode.BLOCK:
+            raise foreign.refusal(origin.host, where)
+        logger.warning("foreign credential for %s agent=%s in %s id=%s", origin, agent.user, where, request_id)
+
+    def _read_placements(self, version: int | None, host: str, client_id: str) -> Sequence[Placement] | None:
+        del version  # Only what is kept depends on it: read once until the vault changes.
+        return self.vault.secrets.placements_at(host, client_id)
 
     def reveal(self, grant: Grant) -> Secret:
         """Decrypt what a token stands for."""

@@ -51,6 +51,11 @@ class Placement(ABC):
     def match(self, head: Head) -> Iterator[Match]:
         """Find what stands in this place and looks like a token; other values are none of its business."""
 
+    def values(self, head: Head) -> Iterator[str]:
+        """All that stands in this place or could be read as if, token or not; nothing where it isn't in the head."""
+        del head
+        return iter(())
+
     def check_value(self, value: str) -> None:  # noqa: B027 - most places take any
         """Raise `InputError` where a credential can't stand in this place; the message doesn't quote it."""
 

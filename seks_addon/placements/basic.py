@@ -60,6 +60,9 @@ class BasicPlacement(Placement):
             elif self.part != "username" and find_lookalikes(password) == [password]:
                 yield self._match(index, password, username.encode("latin-1") + b":", b"")
 
+    def values(self, head: Head) -> Iterator[str]:
+        return iter(head.values("authorization"))
+
     def _match(self, index: int, token: str, before: bytes, after: bytes) -> Match:
         def pair(text: str) -> bytes:
             return base64.b64encode(before + text.encode() + after)

@@ -41,10 +41,14 @@ class CookiePlacement(Placement):
         for index, (name, value) in enumerate(head.headers):
             if name.lower() != "cookie":
                 continue
-            pairs = [pair.strip(" \t").partition("=") for pair in value.split(";")]
+            pairs = _pairs(value)
             places = [place for place, (name, _, _) in enumerate(pairs) if name.strip() == self.name]
             if len(places) == 1 and find_lookalikes(token := pairs[places[0]][2]) == [token]:
                 yield self._match(index, token, pairs, places[0])
+
+    def values(self, head: Head) -> Iterator[str]:
+        pairs = (pair for value in head.values("cookie") for pair in _pairs(value))
+        return (value for name, _, value in pairs if name.strip() == self.name)
 
     def check_value(self, value: str) -> None:
         if not _VALUE.fullmatch(value):
@@ -58,3 +62,7 @@ class CookiePlacement(Placement):
             return before.encode("latin-1") + text.encode() + after.encode("latin-1")
 
         return Match(index, token, self.where, render=value, form=str.encode)
+
+
+def _pairs(value: str) -> list[tuple[str, str, str]]:
+    return [pair.strip(" \t").partition("=") for pair in value.split(";")]

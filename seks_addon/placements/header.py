@@ -93,6 +93,11 @@ class HeaderPlacement(Placement):
             if find_lookalikes(token) == [token]:
                 yield self._match(index, token, before, after)
 
+    def values(self, head: Head) -> Iterator[str]:
+        # To many a server, an underscore in a header's name is a dash (CGI, RFC 3875 section 4.1.18).
+        wanted = self.name.lower().replace("_", "-")
+        return (value for name, value in head.headers if name.lower().replace("_", "-") == wanted)
+
     def _match(self, index: int, token: str, before: str, after: str) -> Match:
         def value(text: str) -> bytes:
             return f"{before}{text}{after}".encode()

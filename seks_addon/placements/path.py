@@ -52,6 +52,10 @@ class PathPlacement(Placement):
         if found and find_lookalikes(found[2]) == [found[2]]:
             yield self._match(*found.groups())
 
+    def values(self, head: Head) -> Iterator[str]:
+        if found := self._pattern.fullmatch(head.target):
+            yield found[2]
+
     def check_value(self, value: str) -> None:
         if value in (".", ".."):
             raise InputError("the value can't stand in a path: it would change where the path leads")

@@ -1,5 +1,6 @@
 """A token as the value of a parameter in the query: `?key={}`."""
 
+import re
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +37,13 @@ class QueryPlacement(Placement):
         if found := find_parameter(head.query, self.name):
             before, token, after = found
             yield self._match(f"{head.path}?{before}", token, after)
+
+    def values(self, head: Head) -> Iterator[str]:
+        # In any case: some servers read names so.
+        pairs = (piece.partition("=") for piece in re.split("[&;]", head.query))
+        wanted = self.name.lower()
+        return (value for name, _, value in pairs if urllib.parse.unquote_plus(name, "latin-1").lower() == wanted)
+
 
     def _match(self, before: str, token: str, after: str) -> Match:
         def encoded(text: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from seks_addon.canonical import canonical_json, digest
 from seks_addon.destination.host import Origin
 from seks_addon.destination.wildcard import covering
 from seks_addon.errors import ExistsError, InputError, NotFoundError, VaultError
+from seks_addon.placements import Placement
 from seks_addon.secret import Secret
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import new_id
@@ -202,11 +203,6 @@ class Secrets:
                     found.append(stored)
         return found
 
-    def places_at(self, origin: Origin, agent: Agent) -> frozenset[Placement]:
-        """Where tokens of an agent's may stand in a request to `origin`."""
-        endpoints = (stored.binding.at(origin) for stored in self.held_at(origin, agent))
-        return frozenset(placement for endpoint in endpoints if endpoint for placement in endpoint.placements)
-
     def _ids_held_at(self, origin: Origin, agent: Agent) -> builtins.list[str]:
         state = self._vault.state
         if state != self._held_state:
@@ -216,13 +212,30 @@ class Secrets:
         if key not in self._held:
             if len(self._held) >= _MAX_HELD:
                 self._held.clear()
+            hosts = [wider.host for wider in covering(origin)]
             rows = self._vault.rows(
-                "SELECT secret_id FROM (SELECT DISTINCT secret_id FROM tokens WHERE agent_id = ?)"
-                " CROSS JOIN secret_hosts USING (secret_id) WHERE host = ? AND port = ?",
-                (agent.id, origin.host, origin.port),
+                "SELECT DISTINCT secret_id FROM (SELECT DISTINCT secret_id FROM tokens WHERE agent_id = ?)"  # noqa: S608
+                f" CROSS JOIN secret_hosts USING (secret_id) WHERE host IN ({', '.join('?' * len(hosts))}) AND port = ?",
+                (agent.id, *hosts, origin.port),
             )
             self._held[key] = [row["secret_id"] for row in rows]
         return self._held[key]
+
+    def placements_at(self, host: str, client_id: str) -> Sequence[Placement] | None:
+        """Where a client's secrets may stand in a request to `host`, at any port; None where none is bound to it."""
+        hosts = [wider.host for wider in covering(Origin(host, 443))]
+        rows = self._vault.rows(
+            "SELECT min(secrets.id) AS id FROM secret_hosts JOIN secrets ON secrets.id = secret_hosts.secret_id"  # noqa: S608
+            f" WHERE host IN ({', '.join('?' * len(hosts))}) AND client_id = ? GROUP BY binding",
+            (*hosts, client_id),
+        )
+        places: dict[Placement, None] = {}
+        for row in rows:
+            # One that somebody touched binds its host all the same, with the places that are known without it.
+            with contextlib.suppress(VaultError, NotFoundError):
+                endpoints = self.by_id(row["id"]).binding.endpoints
+                places.update(dict.fromkeys(p for e in endpoints if e.origin.host in hosts for p in e.placements))
+        return list(places) if rows else None
 
     def _is_bound(self, secret_id: str, origin: Origin) -> bool:
         try:

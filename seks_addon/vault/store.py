@@ -220,6 +220,11 @@ class Vault:
             version = self._db.conn.execute("PRAGMA data_version").fetchone()[0]
         return self._file, version, self._db.conn.total_changes
 
+    @property
+    def version(self) -> int | None:
+        """Another one since another process changed the database, as of the last `refresh`."""
+        return self._data_version
+
     def data_key(self, client_id: str, name: str, wrapped: bytes) -> Key:
         """Unwrap the data key of a client, which is called `name`."""
         return Key.unpack(self._master.open(wrapped, self.context("data key", client=client_id, name=name)))

@@ -151,6 +151,7 @@ def test_log(bench: Bench, text: str) -> None:
         (["-s", str(ROOT / "tests" / "support" / "vendors.py")], "script"),
         (["--set", "seks_home=again"], "seks_home"),
         (["--set", "seks_egress=none"], "egress"),
+        (["--set", "seks_foreign_credentials=no"], "foreign-credentials"),
         (["--set", "seks_egres=list"], "seks_egres"),
         (["--set", "seks_require_agent_auth=true"], "seks_require_agent_auth"),
         (["--set", "seks_connect_to=nonsense"], "connect-to"),

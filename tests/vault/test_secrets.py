@@ -342,6 +342,23 @@ def test_bound_by_a_wildcard(vault: Vault) -> None:
     assert vault.secrets.get(vault.clients.get("one"), "a") == stored
 
 
+def test_placements_at(vault: Vault, acme: Tenant, tamper: Tamper) -> None:
+    """A client's own bindings say where its credentials stand at a host, at any port of it; each is named once."""
+    client = vault.clients.add("one")
+    for name in ("a", "b"):
+        vault.secrets.add(client, name, Secret(KEY), TWO_HOSTS)
+    vault.secrets.add(client, "wide", Secret(KEY), binding("header:X-Wide: {}", host="*.example.com:8443"))
+    vault.secrets.add(client, "other", Secret(KEY), binding("query:other", host="other.example.net"))
+
+    at_host = vault.secrets.placements_at("eu.example.com", client.id)
+    assert at_host is not None
+    assert sorted(place.spec for place in at_host) == ["basic:password", "header:X-Wide: {}"]
+    assert vault.secrets.placements_at("nobody.example.net", client.id) is None
+    assert vault.secrets.placements_at("eu.example.com", acme.client.id) is None
+    tamper("UPDATE secrets SET binding = '{}' WHERE name = 'other'")
+    assert vault.secrets.placements_at("other.example.net", client.id) == []
+
+
 def test_lost_value(vault: Vault, acme: Tenant, tamper: Tamper) -> None:
     """A value that is gone says how to put one there."""
     tamper("DELETE FROM secret_values")
