@@ -52,7 +52,7 @@ def decide(head: Head, origin: Origin, scheme: str, agent: Agent, resolve: Resol
     Raises `Refused` (or `TokenRefused`) for the first thing that is wrong. A request without a token is
     passed as it is: many clients begin so, and wait for the 401.
     """
-    found = _find_tokens(head)
+    found = find_tokens(head)
     if not found:
         return Decision(head, ())
     if scheme != "https":
@@ -94,6 +94,25 @@ def decide_body(
     return tuple(substitutions)
 
 
+def check_connect(head: Head, origin: Origin, agent: Agent, resolve: Resolve) -> None:
+    """Raise `Refused` where a CONNECT carries a token that is not the agent's, or not bound to where it leads.
+
+    Its headers go no further than here: what else is wrong with a token in them is a slip of the client's.
+    """
+    for token in filter(is_token, find_tokens(head)):
+        grant = _own_grant(token, agent, resolve)
+        with _concerning(grant):
+            _endpoint(origin, grant)
+
+
+def find_tokens(head: Head) -> list[str]:
+    """Everything in a head that is a token or was meant as one, each once."""
+    texts = _texts_of_target(head)
+    for header in head.headers:
+        texts += _texts_of_header(header)
+    return list(dict.fromkeys(token for text in texts for token in find_lookalikes(text)))
+
+
 @contextlib.contextmanager
 def _concerning(grant: Grant) -> Iterator[None]:
     """Let a refusal say which token it is about."""
@@ -108,10 +127,7 @@ def _concerning(grant: Grant) -> Iterator[None]:
 def _live_grant(token: str, agent: Agent, resolve: Resolve, moment: datetime) -> Grant:
     if not is_token(token):
         raise Refused("token_malformed")
-    grant = resolve(token)
-    if grant is None or grant.agent_id != agent.id:
-        # Another's token and none at all can't be told apart.
-        raise Refused("token_unknown", f"The agent {agent.name!r} has no such token.")
+    grant = _own_grant(token, agent, resolve)
     if grant.revoked:
         raise TokenRefused(
             Refused(
@@ -133,6 +149,14 @@ def _live_grant(token: str, agent: Agent, resolve: Resolve, moment: datetime) ->
                 ),
                 grant,
             )
+    return grant
+
+
+def _own_grant(token: str, agent: Agent, resolve: Resolve) -> Grant:
+    grant = resolve(token)
+    if grant is None or grant.agent_id != agent.id:
+        # Another's token and none at all can't be told apart.
+        raise Refused("token_unknown", f"The agent {agent.name!r} has no such token.")
     return grant
 
 
@@ -197,13 +221,6 @@ def _misplaced(endpoint: Endpoint | None, grant: Grant) -> Refused:
         f"A token for the secret {grant.secret!r} stands where the secret doesn't allow one.",
         hint=hint,
     )
-
-
-def _find_tokens(head: Head) -> list[str]:
-    texts = _texts_of_target(head)
-    for header in head.headers:
-        texts += _texts_of_header(header)
-    return list(dict.fromkeys(token for text in texts for token in find_lookalikes(text)))
 
 
 def _texts_of_target(head: Head) -> list[str]:

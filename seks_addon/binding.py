@@ -70,6 +70,10 @@ class Binding:
         by_origin = {endpoint.origin: endpoint for endpoint in self.endpoints}
         return next((by_origin[wider] for wider in covering(origin) if wider in by_origin), None)
 
+    def reaches(self, host: str) -> bool:
+        """Tell whether the secret is bound to the canonical `host`, at any port."""
+        return any(self.at(Origin(host, endpoint.origin.port)) for endpoint in self.endpoints)
+
     def check_value(self, value: str) -> None:
         """Raise `InputError` where one of the placements can't hold such a credential."""
         for endpoint in self.endpoints:

@@ -25,8 +25,9 @@ class Intercept(StrEnum):
     BOUND = "bound"
 
 
-#: The settings that have one value in text form each, and those that are lists of texts.
+#: The settings that have one value in text form each, those that are on or off, and those that are lists of texts.
 SCALARS: Final = ("intercept", "egress", "foreign_credentials")
+FLAGS: Final = ("tripwire_revoke",)
 LISTS: Final = (
     "tunnel",
     "allow_host",
@@ -51,6 +52,8 @@ class Settings:
     tunnel: tuple[HostPattern, ...] = ()
     egress: EgressPolicy = field(default_factory=EgressPolicy)
     foreign: ForeignPolicy = field(default_factory=ForeignPolicy)
+    #: Whether a token that is seen where it has no business is revoked.
+    tripwire_revoke: bool = False
     allow_private: tuple[Network, ...] = ()
     #: Connections for the first go to the second, as curl's option of that name; the operator vouches for both.
     connect_to: Mapping[Origin, Origin] = field(default_factory=dict)
@@ -69,6 +72,7 @@ class Settings:
         deny_host: Sequence[str] = (),
         foreign_credentials: str = "pass",
         foreign_credentials_at: Sequence[str] = (),
+        tripwire_revoke: bool = False,
         allow_private: Sequence[str] = (),
         connect_to: Sequence[str] = (),
         upstream_ca: Sequence[str] = (),
@@ -88,6 +92,7 @@ class Settings:
                 _choice("foreign-credentials", foreign_credentials, Mode),
                 tuple(_foreign_rule(text) for text in foreign_credentials_at),
             ),
+            tripwire_revoke=tripwire_revoke,
             allow_private=tuple(_network(text) for text in allow_private),
             connect_to=dict(_redirection(text) for text in connect_to),
             upstream_ca=tuple(_certificates(text) for text in upstream_ca),
@@ -104,13 +109,17 @@ def load_config(home: Home) -> dict[str, Any]:
         raise ConfigError(f"{home.config}: {error}", hint="mend it, or remove it") from None
     values = {key.replace("-", "_"): value for key, value in data.items()}
     for key, value in values.items():
-        if key not in (*PROGRAM, *SCALARS, *LISTS):
+        if key not in (*PROGRAM, *SCALARS, *FLAGS, *LISTS):
             raise ConfigError(
                 f"{home.config}: there is no setting {key!r}",
                 hint="the settings are the options of `seks-proxy run`, without the leading dashes",
             )
         if key in _TEXTS and not isinstance(value, str):
             raise ConfigError(f"{home.config}: the setting {key!r} must be a text, in quotes")
+        if key in FLAGS and not isinstance(value, bool):
+            raise ConfigError(
+                f"{home.config}: the setting {key!r} must be true or false", hint=f"write {key} = true, without quotes"
+            )
     return values
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seks_addon.authorize import Decision, TokenRefused, decide
+from seks_addon.authorize import Decision, TokenRefused, check_connect, decide
 from seks_addon.destination.host import Origin
 from seks_addon.head import Head
 from seks_addon.policy import Policy
@@ -231,6 +231,37 @@ def test_damaged_token(token: str) -> None:
         decide(head(("Authorization", f"Bearer {token}")), ORIGIN, "https", AGENT, resolve, NOW)
 
     assert caught.value.code == "token_malformed"
+
+
+def connect(*headers: tuple[str, str], origin: Origin = ORIGIN, grant: Grant = GRANT) -> None:
+    """Judge a CONNECT with these headers."""
+    check_connect(head(*headers, method="CONNECT", target=""), origin, AGENT, {TOKEN: grant}.get)
+
+
+@pytest.mark.parametrize("header", [("Accept", "*/*"), BEARER, ("X-Other", TOKEN), ("X-Other", TOKEN[:-1])])
+def test_connect(header: tuple[str, str]) -> None:
+    """A token that may go to the host goes no further than the proxy, wherever it stands."""
+    connect(header)
+    connect(header, grant=replace(GRANT, revoked=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"origin": Origin("evil.example.com", 443)}, "host_not_allowed"),
+        ({"origin": Origin(HOST, 8443)}, "host_not_allowed"),
+        ({"grant": replace(GRANT, agent_id="agt_2")}, "token_unknown"),
+        ({"grant": None}, "token_unknown"),
+    ],
+)
+def test_connect_refused(change: dict[str, Any], code: str) -> None:
+    """One that may not go there, or isn't the agent's, is refused where the client can read why."""
+    for header in (BEARER, ("X-Other", TOKEN), ("Authorization", basic("user", TOKEN))):
+        with pytest.raises(Refused) as caught:
+            connect(header, **change)
+
+        assert caught.value.code == code
+        assert not find_lookalikes(f"{caught.value.message} {caught.value.hint}")
 
 
 def test_unknown_and_somebody_else_s_are_alike() -> None:

@@ -55,6 +55,16 @@ def test_the_narrower_wins() -> None:
     assert Binding.from_json(json.loads(json.dumps(binding.to_json()))) == binding
 
 
+def test_reaches() -> None:
+    """A host is reached where any of its ports is."""
+    wide = Binding((Endpoint.parse("*.example.com:8443", ["bearer"]),))
+
+    assert BINDING.reaches("git.example.com")
+    assert not BINDING.reaches("example.com")
+    assert wide.reaches("a.example.com")
+    assert not wide.reaches("a.b.example.com")
+
+
 def test_hosts() -> None:
     """Hosts are printed with a port where it isn't the usual one."""
     assert BINDING.hosts == ["api.example.com", "git.example.com:8443"]

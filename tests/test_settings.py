@@ -12,7 +12,7 @@ from seks_addon.destination.host import HostPattern, Origin
 from seks_addon.errors import ConfigError
 from seks_addon.foreign import ForeignPolicy, Mode
 from seks_addon.home import Home
-from seks_addon.settings import LISTS, PROGRAM, SCALARS, Intercept, Settings, load_config
+from seks_addon.settings import FLAGS, LISTS, PROGRAM, SCALARS, Intercept, Settings, load_config
 
 HOME = Home(Path("/nowhere"))
 
@@ -24,6 +24,7 @@ def test_nothing_said() -> None:
     assert settings == Settings(HOME)
     assert (settings.intercept, settings.egress.mode) == (Intercept.ALL, Egress.OPEN)
     assert not settings.allow_private
+    assert not settings.tripwire_revoke
     assert not settings.connect_to
 
 
@@ -100,7 +101,14 @@ def test_what_makes_no_sense(setting: dict[str, Any], named: str) -> None:
 
 def test_every_setting_has_a_name() -> None:
     """The lists of names and what `parse` takes are the same."""
-    Settings.parse(HOME, **dict.fromkeys(LISTS, ()), intercept="all", egress="open", foreign_credentials="pass")
+    Settings.parse(
+        HOME,
+        **dict.fromkeys(LISTS, ()),
+        **dict.fromkeys(FLAGS, True),
+        intercept="all",
+        egress="open",
+        foreign_credentials="pass",
+    )
 
     assert set(SCALARS) == {"intercept", "egress", "foreign_credentials"}
 
@@ -119,6 +127,14 @@ def test_config(tmp_path: Path) -> None:
     assert values == {"egress": "list", "allow_host": ["a"], "deny_host": ["b"], "log_level": "x"}
 
 
+@pytest.mark.parametrize("name", FLAGS)
+def test_config_knows_every_flag(tmp_path: Path, name: str) -> None:
+    """A setting that is on or off is a boolean there."""
+    (tmp_path / "config.toml").write_text(f"{name} = true\n")
+
+    assert load_config(Home(tmp_path)) == {name: True}
+
+
 @pytest.mark.parametrize("name", [*SCALARS, *LISTS, *PROGRAM])
 def test_config_knows_every_setting(tmp_path: Path, name: str) -> None:
     """Each setting may stand in the file, in either spelling."""
@@ -134,6 +150,7 @@ def test_config_knows_every_setting(tmp_path: Path, name: str) -> None:
         (b'egress = "list"\ncolour = 1\n', "no setting 'colour'"),
         (b"egress = \n", "config.toml: "),
         (b'egress = "\xff"\n', "config.toml: "),
+        (b'tripwire-revoke = "no"\n', "'tripwire_revoke' must be true or false"),
         (b'egress = "a"\negress = "b"\n', "config.toml: "),
     ],
 )

@@ -9,7 +9,7 @@ from seks_addon import __version__
 from seks_addon.destination.host import is_loopback
 from seks_addon.home import Home
 from seks_addon.proxy import listen, logs
-from seks_addon.settings import LISTS, SCALARS, Settings, load_config
+from seks_addon.settings import FLAGS, LISTS, SCALARS, Settings, load_config
 from seks_cli import edge, keychoice
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -39,6 +39,8 @@ def _options(command: Any) -> Any:
                          help="What becomes of credentials that are no tokens, at hosts that a secret is bound to."),
             click.option("--foreign-credentials-at", multiple=True, metavar="PATTERN=MODE",
                          help="The same for some hosts; the first pattern that matches counts."),
+            click.option("--tripwire-revoke/--no-tripwire-revoke", default=False,
+                         help="Revoke a token that is seen at a host it isn't bound to, or in another agent's hands."),
             click.option("--allow-private", multiple=True, metavar="CIDR",
                          help="Addresses that the guard would refuse."),
             click.option("--require-agent-auth/--no-require-agent-auth", default=None,
@@ -115,7 +117,7 @@ def _settings(given: dict[str, Any]) -> tuple[Settings, str, int]:
     settings = Settings.parse(
         Home.find(given["home"]),
         require_agent_auth=not is_loopback(host) if required is None else required,
-        **{name: given[name] for name in (*SCALARS, *LISTS)},
+        **{name: given[name] for name in (*SCALARS, *FLAGS, *LISTS)},
     )
     settings.home.check()
     return settings, host, port

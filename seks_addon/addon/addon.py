@@ -29,7 +29,7 @@ from seks_addon.addon.service import Service
 from seks_addon.addon.session import Session, identify, require_enabled
 from seks_addon.addon.sockets import close_for_good
 from seks_addon.audit import Outcome
-from seks_addon.authorize import decide, decide_body
+from seks_addon.authorize import check_connect, decide, decide_body
 from seks_addon.destination import authority
 from seks_addon.destination.host import Origin, is_address, is_loopback
 from seks_addon.errors import SeksError
@@ -150,6 +150,8 @@ class SeksAddon:
         exchange.origin = origin = authority.connect_origin(flow.request.data.authority.decode("latin-1"))
         session.agent = self._identify(exchange.head)
         self.service().check_egress(origin)
+        assert exchange.head is not None
+        check_connect(exchange.head, origin, session.agent, self.service().vault.tokens.resolve)
         raw = self.service().is_tunnelled(origin)
         if raw or is_address(origin.host):
             # The last moment to say why not: nobody could read it inside.
@@ -380,6 +382,8 @@ class SeksAddon:
         exchange.log(status, failed=failed)
         try:
             exchange.finish(self.service().audit, outcome, status=status, reason=refused.code if refused else None)
+            if refused and not exchange.has_intents:
+                self.service().tripwires.look(exchange)
         except SeksError as error:
             # The answer is decided already. An intent without an outcome gets one at the next start.
             logger.error("%s could not be recorded: %s", exchange.request_id, error.message)

@@ -242,6 +242,12 @@ class Exchange:
                 dataclasses.replace(record, reason=self.refusal.code, status=self.refusal.status, duration_ms=duration)
             )
 
+    def trip(self, writer: AuditWriter, grant: Grant) -> None:
+        """Record that a refused request held a token that has no business there."""
+        assert self.refusal is not None
+        record = self._record(Event.TRIPWIRE, Outcome.REFUSED, grant=grant)
+        writer.note(dataclasses.replace(record, reason=self.refusal.code, status=self.refusal.status))
+
     def log(self, status: int | None, *, failed: bool) -> None:
         """Say in the log how it ended."""
         if self.refusal is None and self.head is not None and self.head.method == "CONNECT":

@@ -8,7 +8,7 @@ from mitmproxy import exceptions, optmanager
 
 from seks_addon.errors import ConfigError, SeksError
 from seks_addon.home import Home
-from seks_addon.settings import LISTS, SCALARS, Settings, load_config
+from seks_addon.settings import FLAGS, LISTS, SCALARS, Settings, load_config
 
 #: Options that have this value while SEKS runs. One that was set to something else is refused by name; where
 #: only mitmproxy's default differs, the value is set.
@@ -78,6 +78,8 @@ def declare(loader: Any) -> None:
     )
     for name in SCALARS:
         loader.add_option(_PREFIX + name, str, "", f"As --{name.replace('_', '-')} of `seks-proxy run`.")
+    for name in FLAGS:
+        loader.add_option(_PREFIX + name, bool, False, f"As --{name.replace('_', '-')} of `seks-proxy run`.")
     for name in LISTS:
         loader.add_option(_PREFIX + name, Sequence[str], [], f"As --{name.replace('_', '-')} of `seks-proxy run`.")
 
@@ -98,8 +100,8 @@ def read_settings(options: optmanager.OptManager, *, loopback_only: bool) -> Set
     home = Home.find(options.seks_home)
     home.check()
     config = load_config(home)
-    values = {name: config[name] for name in ("require_agent_auth", *SCALARS, *LISTS) if name in config}
-    for name in (*SCALARS, *LISTS):
+    values = {name: config[name] for name in ("require_agent_auth", *SCALARS, *FLAGS, *LISTS) if name in config}
+    for name in (*SCALARS, *FLAGS, *LISTS):
         if given := getattr(options, _PREFIX + name):
             values[name] = list(given) if name in LISTS else given
     if options.seks_require_agent_auth not in _REQUIRE:

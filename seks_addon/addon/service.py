@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Self
 
 from seks_addon import foreign
+from seks_addon.addon.tripwires import Tripwires
 from seks_addon.addon.upstream import Upstream
 from seks_addon.audit import AuditLog, AuditWriter
 from seks_addon.audit.runs import Run, dead_runs
@@ -44,12 +45,14 @@ class Service:
                 logger.warning("%d requests of an earlier run were interrupted; the audit log says so", interrupted)
             self._run = Run(settings.home.run)
             self.audit = AuditWriter(settings.home.audit, self._run.id)
+            self.tripwires = Tripwires(settings, self.vault, self.audit)
         except BaseException:
             self.vault.close()
             raise
 
     def close(self) -> None:
         self.upstream.close()
+        self.tripwires.close()
         self.audit.close()
         self._run.close()
         self.vault.close()

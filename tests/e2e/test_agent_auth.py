@@ -117,7 +117,7 @@ def test_client_of_its_own(bench: Bench) -> None:
 
     assert own.status == 200
     assert bench.upstream.requests[0].authorization == f"Bearer {bench.site.credentials[-1]}"
-    record = bench.refused(foreign, "token_unknown")
+    record = bench.tripped(foreign, "token_unknown")
     assert (record["client"], record["agent"]) == ("acme", "worker")
     assert [(r["client"], r["agent"]) for r in bench.intents()] == [("acme", "worker")]
 

@@ -83,6 +83,17 @@ class Bench:
         assert record["status"] == STATUS[code]
         return record
 
+    def tripped(self, answer: Answer, code: str) -> dict[str, Any]:
+        """Assert that a request was refused and raised an alarm, each with one record; gives the alarm's."""
+        refused, tripwire = self.records(self.refusal(answer, code), 2)
+        assert (refused["event"], tripwire["event"]) == ("refused", "tripwire")
+        for record in (refused, tripwire):
+            assert (record["outcome"], record["reason"], record["status"]) == ("refused", code, STATUS[code])
+        assert tripwire["token_id"]
+        same = ("client", "agent", "source_ip", "method", "scheme", "host", "port", "path")
+        assert [refused[name] for name in same] == [tripwire[name] for name in same]
+        return tripwire
+
     def failed(self, answer: Answer, code: str) -> dict[str, Any]:
         """Assert that a request was refused after the use of a credential was announced, and give its outcome."""
         intent, outcome = self.records(self.refusal(answer, code), 2)
