@@ -116,6 +116,9 @@ def load_config(home: Home) -> dict[str, Any]:
             )
         if key in _TEXTS and not isinstance(value, str):
             raise ConfigError(f"{home.config}: the setting {key!r} must be a text, in quotes")
+        if key in LISTS and not isinstance(value, list):
+            # A text would be taken for the list of its letters.
+            raise ConfigError(f"{home.config}: the setting {key!r} must be a list", hint=f'write {key} = ["…"]')
         if key in FLAGS and not isinstance(value, bool):
             raise ConfigError(
                 f"{home.config}: the setting {key!r} must be true or false", hint=f"write {key} = true, without quotes"

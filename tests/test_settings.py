@@ -135,7 +135,16 @@ def test_config_knows_every_flag(tmp_path: Path, name: str) -> None:
     assert load_config(Home(tmp_path)) == {name: True}
 
 
-@pytest.mark.parametrize("name", [*SCALARS, *LISTS, *PROGRAM])
+@pytest.mark.parametrize("name", LISTS)
+def test_config_knows_every_list(tmp_path: Path, name: str) -> None:
+    """A setting that may be given more than once is a list there, in either spelling."""
+    for spelling in (name, name.replace("_", "-")):
+        (tmp_path / "config.toml").write_text(f'{spelling} = ["x"]\n')
+
+        assert load_config(Home(tmp_path)) == {name: ["x"]}
+
+
+@pytest.mark.parametrize("name", [*SCALARS, *PROGRAM])
 def test_config_knows_every_setting(tmp_path: Path, name: str) -> None:
     """Each setting may stand in the file, in either spelling."""
     for spelling in (name, name.replace("_", "-")):
@@ -150,6 +159,7 @@ def test_config_knows_every_setting(tmp_path: Path, name: str) -> None:
         (b'egress = "list"\ncolour = 1\n', "no setting 'colour'"),
         (b"egress = \n", "config.toml: "),
         (b'egress = "\xff"\n', "config.toml: "),
+        (b'deny-host = "localhost"\n', "'deny_host' must be a list"),
         (b'tripwire-revoke = "no"\n', "'tripwire_revoke' must be true or false"),
         (b'egress = "a"\negress = "b"\n', "config.toml: "),
     ],

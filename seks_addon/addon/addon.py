@@ -28,6 +28,7 @@ from seks_addon.addon.quiet import quiet_mitmproxy
 from seks_addon.addon.service import Service
 from seks_addon.addon.session import Session, identify, require_enabled
 from seks_addon.addon.sockets import close_for_good
+from seks_addon.addon.tunnels import TunnelWatch
 from seks_addon.audit import Outcome
 from seks_addon.authorize import check_connect, decide, decide_body
 from seks_addon.destination import authority
@@ -48,6 +49,7 @@ class SeksAddon:
 
     def __init__(self, service: Service | None = None) -> None:
         self._service = service
+        self._tunnels: TunnelWatch | None = None
         self._sessions: weakref.WeakKeyDictionary[connection.Client, Session] = weakref.WeakKeyDictionary()
 
     # Options and life.
@@ -84,8 +86,11 @@ class SeksAddon:
             ctx.master.shutdown()
             return
         self.service().upstream.listening_at(listening)
+        self._tunnels = TunnelWatch(self.service(), self._sessions, proxyserver.connections)
 
     def done(self) -> None:
+        if self._tunnels is not None:
+            self._tunnels.end()
         if self._service is not None:
             for session in list(self._sessions.values()):
                 self._end(session)
@@ -156,6 +161,8 @@ class SeksAddon:
         if raw or is_address(origin.host):
             # The last moment to say why not: nobody could read it inside.
             await self.service().upstream.resolve(origin, session.agent.id)
+        # Looking up a name takes its time: a secret may be bound to the host by now.
+        raw = raw and self.service().is_tunnelled(origin)
         session.tunnel, session.raw_tunnel = origin, raw
         session.approved.add(origin)
         # From here on mitmproxy knows the host by its canonical name.
@@ -288,6 +295,7 @@ class SeksAddon:
         exchange.origin = session.tunnel
         exchange.scheme = "https" if client.tls_established and flow.request.scheme == "https" else "http"
         session.agent = require_enabled(self.service().vault.agents.by_id(session.agent.id))
+        self.service().check_egress(session.tunnel)
         if client.tls:
             authority.check_server_name(session.tunnel, client.sni)
         claim = claim_of(flow.request)

@@ -10,6 +10,7 @@ from seks_addon.addon.tripwires import Tripwires
 from seks_addon.addon.upstream import Upstream
 from seks_addon.audit import AuditLog, AuditWriter
 from seks_addon.audit.runs import Run, dead_runs
+from seks_addon.destination.egress import Egress
 from seks_addon.destination.host import Origin
 from seks_addon.foreign import Mode
 from seks_addon.head import Head
@@ -73,7 +74,8 @@ class Service:
 
     def check_egress(self, origin: Origin) -> None:
         """Raise `Refused` unless agents may reach `origin`."""
-        self.settings.egress.check(origin.host, bound=self.vault.secrets.bound_to(origin))
+        egress = self.settings.egress
+        egress.check(origin.host, bound=egress.mode is Egress.BOUND and self.vault.secrets.bound_to(origin))
 
     def check_foreign(self, head: Head, origin: Origin, agent: Agent, request_id: str) -> None:
         """Raise `Refused`, or say it in the log, where a judged request carries a credential that is no token."""

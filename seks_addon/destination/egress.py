@@ -25,7 +25,7 @@ class EgressPolicy:
     deny: Sequence[HostPattern] = ()
 
     def check(self, host: str, *, bound: bool) -> None:
-        """Raise `Refused` unless agents may reach the canonical `host`; `bound`: a secret is bound to it."""
+        """Raise `Refused` unless agents may reach the canonical `host`; the mode `bound` wants to know if it is."""
         if any(pattern.matches(host) for pattern in self.deny):
             raise Refused("egress_denied", f"The egress policy denies {host}.", hint="See --deny-host.")
         if (

@@ -97,10 +97,28 @@ def test_guards(bench: Bench) -> None:
         bench.refused(wire.answer(), "cleartext_refused")
     with bench.proxy.tunnel("unbound.example.com") as wire:
         answer = wire.request("GET", "/", bearer(bench.token), host=HOST)
-        bench.refused(answer, "authority_mismatch")
+        bench.tripped(answer, "authority_mismatch")
     with bench.proxy.tunnel(f"localhost:{bench.proxy.port}") as wire:
         bench.refused(wire.request("GET", "/", host=f"localhost:{bench.proxy.port}"), "address_blocked")
     bench.untouched()
+
+
+def test_options(hosts: Upstream, folder: Path) -> None:
+    """The options of SEKS's own proxy are there under their names, the lists and those that are on or off too."""
+    site = bound_site(folder / "mitmdump-options")
+    words = (
+        "seks_foreign_credentials=block",
+        "seks_foreign_credentials_at=github.com=pass",
+        "seks_tripwire_revoke=true",
+    )
+    with Mitmdump(site, hosts, *(word for setting in words for word in ("--set", setting))) as proxy:
+        bench = Bench(proxy, hosts)
+        bench.refused(bench.get("/v1/models", ("X-Api-Key", "sk-FAKE-of-another-account")), "egress_denied")
+        assert proxy.get("github.com", "/v1/models", ("X-Api-Key", "sk-FAKE-of-another-account")).status == 200
+        assert proxy.get("github.com", "/v1/models", bearer(bench.token)).code == "host_not_allowed"
+
+        wait_for(lambda: "token.revoke" in [record["reason"] for record in site.records()])
+        bench.refused(bench.get("/v1/models"), "token_revoked")
 
 
 def test_no_page_of_mitmproxy(bench: Bench) -> None:

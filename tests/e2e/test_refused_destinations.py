@@ -187,5 +187,6 @@ def test_removed_secret_closes_egress(narrow: Bench) -> None:
         assert before.request("GET", "/v1/models", bearer(token), host="unbound.example.com").status == 200
         with narrow.site.vault() as vault:
             vault.secrets.remove(vault.clients.get("default"), "brief")
+        narrow.refused(before.request("GET", "/v1/models", host="unbound.example.com"), "egress_denied")
         with narrow.proxy.wire() as wire:
             narrow.refused(wire.connect("unbound.example.com:443"), "egress_denied")

@@ -218,7 +218,7 @@ def test_everything_but_connect_lies(bench: Bench) -> None:
     with bench.proxy.tunnel("unbound.example.com", server_name=HOST) as wire:
         answer = wire.request("GET", f"https://{HOST}{MODELS}", bearer(bench.token), host=HOST)
 
-    bench.refused(answer, "authority_mismatch")
+    bench.tripped(answer, "authority_mismatch")
     bench.untouched()
 
 

@@ -1,5 +1,6 @@
 """Hosts whose connections pass unseen."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,9 +66,75 @@ def test_intercept_bound(narrow: Bench, hosts_ca: Path) -> None:
     token = narrow.site.token("late")
     with narrow.proxy.tunnel(host) as wire:
         assert wire.request("GET", "/v1/models", bearer(token), host=host).status == 200
+    with narrow.site.vault() as vault:
+        vault.secrets.remove(vault.clients.get("default"), "late")
 
     sent = [received.authorization for received in narrow.upstream.requests]
     assert sent == [f"Bearer {key}" for key in (narrow.token, narrow.key, narrow.site.credentials[-1])]
+
+
+@pytest.mark.parametrize("bound", ["unbound.example.com", "*.example.com"])
+def test_a_later_secret_closes_tunnels(narrow: Bench, hosts_ca: Path, bound: str) -> None:
+    """A tunnel that is open when a secret is bound to its host is closed; the next one is looked into."""
+    name, host = f"closing-{narrow.mark}", "unbound.example.com"
+    with narrow.proxy.tunnel(host, ca=hosts_ca) as wire:
+        assert wire.request("GET", "/v1/models", host=host).status == 200
+        narrow.site.secret(name, (bound, "bearer"))
+
+        assert wire.is_closed()
+
+    token = narrow.site.token(name)
+    with narrow.proxy.tunnel(host) as wire:
+        assert wire.request("GET", "/v1/models", bearer(token), host=host).status == 200
+    with narrow.site.vault() as vault:
+        vault.secrets.remove(vault.clients.get("default"), name)
+
+
+def test_other_tunnels_stay(narrow: Bench, hosts_ca: Path) -> None:
+    """A change of the vault that is no concern of a tunnel leaves it open, also when the watch has closed another."""
+    name, host, other = f"beside-{narrow.mark}", "unbound.example.com", "tunnelled.example.com"
+    with narrow.proxy.tunnel(host, ca=hosts_ca) as wire, narrow.proxy.tunnel(other, ca=hosts_ca) as beside:
+        assert beside.request("GET", "/v1/models", host=other).status == 200
+        narrow.site.secret(name, (host, "bearer"))
+        assert wire.is_closed()
+
+        assert beside.request("GET", "/v1/models", host=other).status == 200
+    with narrow.site.vault() as vault:
+        vault.secrets.remove(vault.clients.get("default"), name)
+
+
+def test_disabled_agent_loses_tunnels(narrow: Bench, hosts_ca: Path) -> None:
+    """Disabling an agent ends what passes unseen as well."""
+    name, host = f"disabled-{narrow.mark}", "tunnelled.example.com"
+    user = narrow.site.agent(name)
+
+    with narrow.proxy.tunnel(host, user=user, ca=hosts_ca) as wire:
+        assert wire.request("GET", "/v1/models", host=host).status == 200
+        with narrow.site.vault() as vault:
+            vault.agents.set_enabled(vault.clients.get("default"), name, False)
+
+        assert wire.is_closed()
+
+
+def test_unreadable_vault_closes_tunnels(narrow: Bench, hosts_ca: Path) -> None:
+    """Where nobody would get a tunnel any more, as the vault can't be trusted, none stays open."""
+    host = "tunnelled.example.com"
+
+    def set_epoch(value: bytes) -> bytes:
+        with sqlite3.connect(narrow.site.home.vault) as db:
+            (before,) = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+            db.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (value,))
+        db.close()
+        return bytes(before)
+
+    with narrow.proxy.tunnel(host, ca=hosts_ca) as wire:
+        assert wire.request("GET", "/v1/models", host=host).status == 200
+        epoch = set_epoch(b"damaged")
+        try:
+            assert wire.is_closed()
+        finally:
+            set_epoch(epoch)
+    narrow.serves()
 
 
 def test_guard_holds_for_tunnels(narrow: Bench) -> None:
