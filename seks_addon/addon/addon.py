@@ -282,9 +282,12 @@ class SeksAddon:
             return frozenset()
         media_type = types[0].partition(";")[0].strip().lower()
         assert exchange.origin is not None and exchange.session.agent is not None
+        held = self.service().vault.secrets.held_at(exchange.origin, exchange.session.agent)
         return frozenset(
             placement
-            for placement in self.service().vault.secrets.places_at(exchange.origin, exchange.session.agent)
+            for stored in held
+            if (endpoint := stored.binding.at(exchange.origin))
+            for placement in endpoint.placements
             if isinstance(placement, BodyPlacement) and placement.reads(media_type)
         )
 

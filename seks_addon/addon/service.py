@@ -12,6 +12,7 @@ from seks_addon.audit import AuditLog, AuditWriter
 from seks_addon.audit.runs import Run, dead_runs
 from seks_addon.destination.egress import Egress
 from seks_addon.destination.host import Origin
+from seks_addon.destination.wildcard import public_suffixes
 from seks_addon.foreign import Mode
 from seks_addon.head import Head
 from seks_addon.placements import Placement
@@ -35,6 +36,8 @@ class Service:
         `key` is the vault's master key where it is known already; else its source must give it unattended.
         """
         settings.home.check()
+        # Read here, not on the event loop at the first request.
+        public_suffixes()
         self.settings = settings
         self.upstream = Upstream(settings)
         self.vault = Vault.open(settings.home, key=key, timeout=VAULT_TIMEOUT)

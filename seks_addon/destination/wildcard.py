@@ -5,7 +5,7 @@ nor a host's own for its customers (`github.io`). The list of them comes with th
 """
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from publicsuffixlist import PublicSuffixList
@@ -33,23 +33,25 @@ def parse_bound_origin(text: str) -> Origin:
     return replace(origin, host=wildcard + origin.host)
 
 
-def covering(origin: Origin) -> list[Origin]:
+@lru_cache(4096)
+def covering(origin: Origin) -> tuple[Origin, ...]:
     """All that a secret can be bound to so that it reaches `origin`, the narrowest first; at most 128."""
     if is_address(origin.host):
-        return [origin]
+        return (origin,)
     parents = _parents(origin.host)
     hosts = [origin.host, *(ONE + parent for parent in parents[:1]), *(MANY + parent for parent in parents)]
-    return [replace(origin, host=host) for host in hosts]
+    return tuple(replace(origin, host=host) for host in hosts)
 
 
 def _parents(host: str) -> list[str]:
     """The names above `host`, the longest first, as far as one owner has them."""
     labels = host.split(".")
-    suffix = _suffixes().publicsuffix(host) or host
+    suffix = public_suffixes().publicsuffix(host) or host
     return [".".join(labels[start:]) for start in range(1, len(labels) - suffix.count(".") - 1)]
 
 
 @cache
-def _suffixes() -> PublicSuffixList:
+def public_suffixes() -> PublicSuffixList:
+    """The list, read once; that takes tens of milliseconds."""
     # A last label that isn't on the list counts as a suffix too: `*.internal` is refused, `*.corp.internal` isn't.
     return PublicSuffixList(accept_unknown=True)

@@ -44,7 +44,6 @@ class QueryPlacement(Placement):
         wanted = self.name.lower()
         return (value for name, _, value in pairs if urllib.parse.unquote_plus(name, "latin-1").lower() == wanted)
 
-
     def _match(self, before: str, token: str, after: str) -> Match:
         def encoded(text: str) -> bytes:
             # RFC 3986 section 2.3: all that isn't unreserved; UTF-8 first.

@@ -215,7 +215,8 @@ class Secrets:
             hosts = [wider.host for wider in covering(origin)]
             rows = self._vault.rows(
                 "SELECT DISTINCT secret_id FROM (SELECT DISTINCT secret_id FROM tokens WHERE agent_id = ?)"  # noqa: S608
-                f" CROSS JOIN secret_hosts USING (secret_id) WHERE host IN ({', '.join('?' * len(hosts))}) AND port = ?",
+                " CROSS JOIN secret_hosts USING (secret_id)"
+                f" WHERE host IN ({', '.join('?' * len(hosts))}) AND port = ?",
                 (agent.id, *hosts, origin.port),
             )
             self._held[key] = [row["secret_id"] for row in rows]

@@ -102,7 +102,7 @@ def test_covering() -> None:
 @pytest.mark.parametrize("host", ["example.com", "com", "github.io", "localhost", "192.0.2.1", "2001:db8::1"])
 def test_no_wildcard_covers(host: str) -> None:
     """What is a public suffix itself, right below one, or an address, is reached by its name alone."""
-    assert covering(Origin(host, 443)) == [Origin(host, 443)]
+    assert covering(Origin(host, 443)) == (Origin(host, 443),)
 
 
 def test_stops_at_a_public_suffix() -> None:
