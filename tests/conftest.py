@@ -1,6 +1,10 @@
-"""What all tests share: how thoroughly properties are tried."""
+"""What all tests share: how thoroughly properties are tried, and how failures are explained."""
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+# What they assert is explained as what tests assert is.
+pytest.register_assert_rewrite("tests.support", "tests.adversarial.harness")
 
 # No deadline: a busy machine is no failure.
 settings.register_profile("seks", deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])

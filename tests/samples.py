@@ -1,13 +1,14 @@
 """Values that tests of the core begin with: keys that are obviously none, bindings, homes."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from seks_addon.binding import Binding, Endpoint
 from seks_addon.head import Head, Header
 from seks_addon.home import Home
 from seks_addon.policy import Policy
+from tests.support.forms import forms
 
 KEY = "sk-test-not-a-real-key-0000000000000000"
 OTHER_KEY = "sk-test-not-a-real-key-1111111111111111"
@@ -27,25 +28,11 @@ def basic(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
-def encodings(value: str) -> Iterator[bytes]:
-    """Give what a text looks like where somebody hid it: raw, UTF-16, hex, base64 in its three alignments."""
-    raw = value.encode()
-    yield raw
-    yield value.encode("utf-16-le")
-    yield raw.hex().encode()
-    yield raw.hex().upper().encode()
-    for shift in range(3):
-        # The characters that depend on the text's neighbours are left out.
-        inner = base64.b64encode(b"\0" * shift + raw)[(shift * 8 + 5) // 6 :].rstrip(b"=")[:-1]
-        yield inner
-        yield inner.translate(bytes.maketrans(b"+/", b"-_"))
-
-
 def files_with(folder: Path, values: Sequence[str]) -> list[Path]:
     """Give the files below `folder` that hold one of the values in any encoding."""
-    forms = [form for value in values for form in encodings(value)]
+    hidden = [form for value in values for form in forms(value)]
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [path for path in files if any(form in path.read_bytes() for form in forms)]
+    return [path for path in files if any(form in path.read_bytes() for form in hidden)]
 
 
 def new_home(folder: Path) -> Home:

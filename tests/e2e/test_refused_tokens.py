@@ -9,7 +9,7 @@ import pytest
 from seks_addon.policy import Policy
 from seks_addon.timing import now
 from seks_addon.tokens import new_token
-from tests.support.bench import HOST, Bench
+from tests.support.bench import HOST, Bench, refusal
 from tests.support.raw import basic, bearer
 
 
@@ -18,18 +18,6 @@ from tests.support.raw import basic, bearer
     [
         pytest.param("/v1/models?api_key={}", [], id="query"),
         pytest.param("/v1/models?api_key={}", ["Authorization: Bearer {}"], id="query and header"),
-        pytest.param("/v1/%73eks_openai{tail}", [], id="percent-encoded"),
-        pytest.param("/v1/{}/models", [], id="path"),
-        pytest.param("/v1/models", ["X-Api-Key: {}"], id="another header"),
-        pytest.param("/v1/models", ["Authorization: {}"], id="without its scheme"),
-        pytest.param("/v1/models", ["Authorization: Token {}"], id="another scheme"),
-        pytest.param("/v1/models", ["Authorization: Bearer {} {}"], id="twice in one header"),
-        pytest.param("/v1/models", ["Authorization: Bearer {}", "X-Too: {}"], id="in two headers"),
-        pytest.param("/v1/models", ["Cookie: key={}"], id="cookie"),
-        pytest.param("/v1/models", ["Authorization: Bearer {}", "Cookie: key={}"], id="cookie too"),
-        pytest.param("/v1/models", ["Authorization: Basic {basic}"], id="Basic"),
-        pytest.param("/v1/models", ["Authorization: Bearer x{}"], id="with something before it"),
-        pytest.param("/v1/models", ["Referer: https://any.example.com/?{}"], id="in a Referer"),
     ],
 )
 def test_misplaced(bench: Bench, target: str, headers: list[str]) -> None:
@@ -66,30 +54,6 @@ def test_misplaced_in_wrong_half(bench: Bench) -> None:
     assert len(bench.upstream.requests) == 1
 
 
-def test_header_twice(bench: Bench) -> None:
-    """A second header of the name that carries the token could be the one that the host reads."""
-    with bench.proxy.tunnel(HOST) as wire:
-        answer = wire.request("GET", "/v1/models", bearer(bench.token), ("authorization", "Bearer own"), host=HOST)
-
-    bench.refused(answer, "request_malformed")
-    bench.untouched()
-    bench.serves()
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [lambda token: token[:-1] + ("0" if token[-1] != "0" else "1"), lambda token: token[:-3], str.upper],
-)
-def test_malformed(bench: Bench, spoil) -> None:  # type: ignore[no-untyped-def]
-    """A damaged token is told from an unknown one, without the vault."""
-    with bench.proxy.tunnel(HOST) as wire:
-        answer = wire.request("GET", "/v1/models", bearer(spoil(bench.token)), host=HOST)
-
-        bench.refused(answer, "token_malformed")
-        bench.untouched()
-        bench.serves(wire)
-
-
 def test_unknown_are_alike(bench: Bench) -> None:
     """An invented token, another agent's and another client's are refused with the same bytes, but for the id."""
     other = f"other-{bench.mark}"
@@ -108,7 +72,7 @@ def test_unknown_are_alike(bench: Bench) -> None:
         bench.serves(wire)
 
     # Known ones raise an alarm besides, which the agent doesn't see.
-    found = [bench.records(bench.refusal(a, "token_unknown"), n) for a, n in zip(answers, (1, 2, 2), strict=True)]
+    found = [bench.records(refusal(a, "token_unknown"), n) for a, n in zip(answers, (1, 2, 2), strict=True)]
     records = [refused for refused, *_ in found]
     texts = {answer.text().replace(record["request_id"], "ID") for answer, record in zip(answers, records, strict=True)}
     assert len(texts) == 1
@@ -173,19 +137,6 @@ def test_host(bench: Bench, host: str) -> None:
 
     assert (record["host"], record["secret"]) == (host, "openai")
     assert HOST in answer.json()["error"]["hint"]
-
-
-def test_port(bench: Bench) -> None:
-    """A binding is to a port: another service of the same machine isn't the host."""
-    host = "api.anthropic.com:8443"
-    token = bench.site.token("anthropic")
-
-    with bench.proxy.tunnel(host) as wire:
-        answer = wire.request("GET", "/v1/models", bearer(token), host=host)
-
-    record = bench.tripped(answer, "host_not_allowed")
-    assert (record["host"], record["port"]) == ("api.anthropic.com", 8443)
-    bench.untouched()
 
 
 @pytest.mark.parametrize("whose", ["secret", "token"])
@@ -265,18 +216,3 @@ def test_agent_disabled(bench: Bench) -> None:
         bench.untouched()
         enable(True)
         assert wire.request("GET", "/v1/models", bearer(token), host=HOST).status == 200
-
-
-def test_agent_removed(bench: Bench) -> None:
-    """An agent that is removed in the middle of an open tunnel is nobody."""
-    name = f"gone-{bench.mark}"
-    user = bench.site.agent(name)
-    token = bench.site.token("openai", agent=name)
-
-    with bench.proxy.tunnel(HOST, user=user) as wire:
-        with bench.site.vault() as vault:
-            vault.agents.remove(vault.clients.get("default"), name)
-        answer = wire.request("GET", "/v1/models", bearer(token), host=HOST)
-
-    bench.refused(answer, "agent_auth_failed")
-    bench.untouched()

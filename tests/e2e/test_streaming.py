@@ -6,7 +6,6 @@ import hashlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -14,37 +13,13 @@ import pytest
 
 from tests.e2e.conftest import bound_site, connect_to
 from tests.support.bench import HOST, Bench
+from tests.support.memory import MIB, flat_memory
 from tests.support.proxy import Proxy, wait_for
 from tests.support.raw import bearer
 from tests.support.upstream import Received, Send, Upstream
 
-MIB = 1 << 20
 GIB = 1 << 30
 PIECE = b"0123456789abcdef" * (MIB // 16)
-ROOM = 64 * MIB
-"""How much the proxy may grow while a body of any size passes."""
-
-
-@contextlib.contextmanager
-def flat_memory(bench: Bench) -> Iterator[None]:
-    """Assert that the proxy doesn't grow meanwhile."""
-    process = psutil.Process(bench.proxy.pid)
-    before = peak = process.memory_info().rss
-    done = threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not done.wait(0.02):
-            peak = max(peak, process.memory_info().rss)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watcher.join()
-    assert peak - before < ROOM, f"the proxy grew by {(peak - before) / MIB:.0f} MiB"
 
 
 @pytest.mark.parametrize("with_token", [True, False])
@@ -89,7 +64,7 @@ def test_upload(bench: Bench) -> None:
     """A gigabyte goes up through a proxy that keeps none of it."""
     digest = hashlib.sha256()
 
-    with bench.proxy.tunnel(HOST) as wire, flat_memory(bench):
+    with bench.proxy.tunnel(HOST) as wire, flat_memory(bench.proxy.pid):
         wire.send_head("POST", "/upload", bearer(bench.token), ("Content-Length", str(GIB)), host=HOST)
         for _ in range(GIB // MIB):
             wire.send(PIECE)
@@ -107,7 +82,7 @@ def test_download(bench: Bench, kind: str) -> None:
     size = GIB if kind == "bytes" else GIB // 4
     got = 0
 
-    with bench.proxy.tunnel(HOST) as wire, flat_memory(bench):
+    with bench.proxy.tunnel(HOST) as wire, flat_memory(bench.proxy.pid):
         wire.send_head("GET", f"/{kind}/{size}", bearer(bench.token), host=HOST)
         wire.answer_head()
         while piece := wire.piece():
@@ -127,7 +102,7 @@ def test_client_that_does_not_read(bench: Bench) -> None:
         time.sleep(0.2)
         return sum(process.cpu_times()[:2]) - before < 0.02
 
-    with bench.proxy.tunnel(HOST) as wire, flat_memory(bench):
+    with bench.proxy.tunnel(HOST) as wire, flat_memory(bench.proxy.pid):
         wire.send_head("GET", f"/bytes/{GIB}", bearer(bench.token), host=HOST)
         wire.answer_head()
         wait_for(idle, "back-pressure")
@@ -143,7 +118,7 @@ def test_body_of_a_refused_request(bench: Bench, coding: str) -> None:
     size = 256
     chunked = coding == "Transfer-Encoding"
 
-    with bench.proxy.tunnel(HOST) as wire, flat_memory(bench):
+    with bench.proxy.tunnel(HOST) as wire, flat_memory(bench.proxy.pid):
         length = (coding, "chunked" if chunked else str(size * MIB))
         wire.send_head("POST", "/upload", ("X-Wrong-Place", bench.token), length, host=HOST)
         for _ in range(size):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import bound_site
-from tests.support.bench import HOST, Bench
+from tests.support.bench import HOST, Bench, refusal
 from tests.support.proxy import Proxy, wait_for
 from tests.support.raw import basic, bearer
 from tests.support.upstream import Upstream
@@ -111,7 +111,7 @@ def test_in_the_wrong_hands(revoking: Bench) -> None:
 
     answer = bench.proxy.get(HOST, "/v1/models", bearer(token), user=user)
 
-    request_id = bench.refusal(answer, "token_unknown")
+    request_id = refusal(answer, "token_unknown")
     wait_for(lambda: is_revoked(bench, token))
     wait_for(lambda: len([r for r in bench.site.records(bench.mark) if r["request_id"] == request_id]) == 3)
     records = {r["event"]: r for r in bench.site.records(bench.mark) if r["request_id"] == request_id}
@@ -140,7 +140,7 @@ def test_locked_vault(revoking: Bench) -> None:
     bench, token = revoking, revoking.site.token("openai")
     with bench.site.vault() as vault, vault.change():
         answer = bench.proxy.get(EVIL, "/", bearer(token))
-        assert bench.refusal(answer, "host_not_allowed")
+        assert refusal(answer, "host_not_allowed")
         bench.serves()
 
     wait_for(lambda: is_revoked(bench, token))

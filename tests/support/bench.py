@@ -28,9 +28,9 @@ STATUS = {
     "agent_auth_required": 407,
     "agent_auth_failed": 407,
     "body_too_large": 413,
+    "headers_too_large": 431,
     "rate_limited": 429,
     "uses_exhausted": 429,
-    "headers_too_large": 431,
     "authority_mismatch": 421,
     "upstream_unreachable": 502,
     "upstream_untrusted": 502,
@@ -38,6 +38,7 @@ STATUS = {
     "response_unsafe": 502,
     "vault_locked": 503,
     "audit_unavailable": 503,
+    "overloaded": 503,
     "internal": 500,
 }
 """The interface's table, written down a second time."""
@@ -78,14 +79,14 @@ class Bench:
 
     def refused(self, answer: Answer, code: str) -> dict[str, Any]:
         """Assert that a request was refused before a credential was used, and give its only audit record."""
-        record = self.record(self.refusal(answer, code))
+        record = self.record(refusal(answer, code))
         assert (record["event"], record["outcome"], record["reason"]) == ("refused", "refused", code)
         assert record["status"] == STATUS[code]
         return record
 
     def tripped(self, answer: Answer, code: str) -> dict[str, Any]:
         """Assert that a request was refused and raised an alarm, each with one record; gives the alarm's."""
-        refused, tripwire = self.records(self.refusal(answer, code), 2)
+        refused, tripwire = self.records(refusal(answer, code), 2)
         assert (refused["event"], tripwire["event"]) == ("refused", "tripwire")
         for record in (refused, tripwire):
             assert (record["outcome"], record["reason"], record["status"]) == ("refused", code, STATUS[code])
@@ -96,25 +97,11 @@ class Bench:
 
     def failed(self, answer: Answer, code: str) -> dict[str, Any]:
         """Assert that a request was refused after the use of a credential was announced, and give its outcome."""
-        intent, outcome = self.records(self.refusal(answer, code), 2)
+        intent, outcome = self.records(refusal(answer, code), 2)
         assert (intent["event"], intent["outcome"], intent["reason"]) == ("intent", "allowed", None)
         assert (outcome["event"], outcome["outcome"], outcome["reason"]) == ("outcome", "failed", code)
         assert outcome["status"] == STATUS[code]
         return outcome
-
-    def refusal(self, answer: Answer, code: str) -> str:
-        """Assert that an answer is what the interface says for `code`, and give its request id."""
-        assert (answer.status, answer.code) == (STATUS[code], code), answer.text()
-        assert answer.header("content-type") == "application/json"
-        document = answer.json()
-        error = document["error"]
-        assert list(document) == ["error"]
-        assert list(error) == ["type", "code", "message", "hint", "request_id"]
-        assert (error["type"], error["code"]) == ("seks_refused", code)
-        assert error["message"]
-        assert error["hint"]
-        assert not find_lookalikes(answer.text())
-        return str(error["request_id"])
 
     def record(self, request_id: str) -> dict[str, Any]:
         """The only audit record of a request."""
@@ -160,3 +147,18 @@ class Bench:
     def intents(self) -> Sequence[dict[str, Any]]:
         """The uses of a credential that were announced in this test."""
         return [record for record in self.site.records(self.mark) if record["event"] == "intent"]
+
+
+def refusal(answer: Answer, code: str) -> str:
+    """Assert that an answer is what the interface says for `code`, and give its request id."""
+    assert (answer.status, answer.code) == (STATUS[code], code), answer.text()
+    assert answer.header("content-type") == "application/json"
+    document = answer.json()
+    error = document["error"]
+    assert list(document) == ["error"]
+    assert list(error) == ["type", "code", "message", "hint", "request_id"]
+    assert (error["type"], error["code"]) == ("seks_refused", code)
+    assert error["message"]
+    assert error["hint"]
+    assert not find_lookalikes(answer.text())
+    return str(error["request_id"])

@@ -1,4 +1,4 @@
-"""`seks-proxy` with a fault in it: `python -m tests.support.faulty run …`.
+"""`seks-proxy` with a fault in it: `python -m tests.support.faulty run …`; or `mitmdump …`, the stock one.
 
 The file that `SEKS_TEST_FAULT` names says where: `PLACE:WHEN:TEXT`. A place is a hook of the add-on, or
 `Class.method`; `before` or `after` it did its work, an exception with the text is raised there.
@@ -7,9 +7,12 @@ The file that `SEKS_TEST_FAULT` names says where: `PLACE:WHEN:TEXT`. A place is 
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from mitmproxy.tools.main import mitmdump
 
 from seks_addon.addon.addon import SeksAddon
 from seks_addon.addon.exchange import Exchange
@@ -80,4 +83,7 @@ def install() -> None:
 
 if __name__ == "__main__":
     install()
-    main()
+    if sys.argv[1] == "mitmdump":
+        mitmdump(sys.argv[2:])
+    else:
+        main()

@@ -57,7 +57,7 @@ class Proxy:
             return
         code = self.stop()
         assert code == 0, f"exit code {code}:\n{self.log}"
-        self.site.assert_no_leak(self._output.read_bytes())
+        self.site.assert_no_leak(self.output())
 
     def start(self) -> None:
         """Start it and wait until it takes connections."""
@@ -97,7 +97,15 @@ class Proxy:
     @property
     def log(self) -> str:
         """All that it printed up to now."""
-        return self._output.read_text("utf-8")
+        return self.output().decode()
+
+    def output(self) -> bytes:
+        """The same, as it was written."""
+        return self._output.read_bytes()
+
+    def forget_output(self) -> None:
+        """Begin anew with what it prints."""
+        os.truncate(self._output, 0)
 
     def wire(self) -> Wire:
         """A new connection to it."""
@@ -122,8 +130,8 @@ class Proxy:
 
     def mark(self) -> int:
         """The number of the last audit record."""
-        records = self.site.records()
-        return records[-1]["seq"] if records else 0
+        last = self.site.last_record()
+        return last["seq"] if last else 0
 
     def records(self, after: int, count: int) -> list[dict[str, Any]]:
         """Exactly `count` audit records behind the number `after`: waits for them, and for no more."""

@@ -1,9 +1,11 @@
 """A client that sends what it is told, byte for byte, and reads what comes back."""
 
 import base64
+import contextlib
 import json
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -56,7 +58,10 @@ class Answer:
 class Wire:
     """One connection, to a proxy or to a host."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, keep: bool = False) -> None:
+        """With `keep`, `received` is all that came, as it came out of TLS."""
+        self.received = bytearray()
+        self._keep = keep
         self._socket: socket.socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
         self._surplus = b""
         self._http: h11.Connection | None = None
@@ -86,12 +91,12 @@ class Wire:
         self.send_head("CONNECT", target, *authorization, host=target)
         return self.answer("CONNECT")
 
-    def start_tls(self, ca: Path, server_name: str | None) -> ssl.SSLSocket:
+    def start_tls(self, ca: Path, server_name: str | None, offers: Sequence[str] = ("http/1.1",)) -> ssl.SSLSocket:
         """Shake hands, with `server_name` as SNI or without any; returns the socket, for its certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = server_name is not None
         context.load_verify_locations(ca)
-        context.set_alpn_protocols(["http/1.1"])
+        context.set_alpn_protocols(list(offers))
         wrapped = context.wrap_socket(self._socket, server_hostname=server_name)
         self._socket = wrapped
         return wrapped
@@ -149,15 +154,29 @@ class Wire:
     def is_closed(self) -> bool:
         """Wait for the other side to close; False where it says something instead."""
         try:
-            return self._surplus == b"" and self._socket.recv(1) == b""
+            return self._surplus == b"" and self._receive(1) == b""
         except (ConnectionError, ssl.SSLError):
             return True
+
+    def rest(self) -> bytes:
+        """What has come that nobody asked for, without waiting."""
+        with contextlib.suppress(OSError):
+            self._socket.setblocking(False)
+            while data := self._receive():
+                self._surplus += data
+        return self._surplus
+
+    def _receive(self, size: int = CHUNK) -> bytes:
+        data = self._socket.recv(size)
+        if self._keep:
+            self.received += data
+        return data
 
     def _event(self) -> h11.Event | type[h11.PAUSED]:
         assert self._http is not None
         try:
             while (event := self._http.next_event()) is h11.NEED_DATA:
-                self._http.receive_data(self._socket.recv(CHUNK))
+                self._http.receive_data(self._receive())
         except (h11.RemoteProtocolError, ConnectionError, ssl.SSLError) as error:
             raise ClosedError(str(error)) from None
         return event

@@ -1,8 +1,6 @@
 """A SEKS home, made through the library as `seks init` makes one, and all that is put into it."""
 
-import base64
 import itertools
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,10 @@ from seks_addon.providers import Catalog
 from seks_addon.secret import Secret
 from seks_addon.timing import timestamp
 from seks_addon.vault import DEFAULT, Vault
+from tests.support.forms import forms
+
+STEM = "sk-FAKE-not-a-real-key-"
+"""What every credential begins with."""
 
 
 class Site:
@@ -53,7 +55,7 @@ class Site:
         expires: datetime | None = None,
     ) -> str:
         """Add a secret for a provider of its name, or for (host, placement) pairs; returns the credential."""
-        credential = f"sk-FAKE-not-a-real-key-{name}-{next(self._numbers):04}"
+        credential = f"{STEM}{name}-{next(self._numbers):04}"
         provider = None if endpoints else Catalog().get(name)
         chosen = tuple(Endpoint.parse(host, [place]) for host, place in endpoints) if provider is None else None
         binding = Binding(chosen if provider is None else provider.endpoints, policy or Policy())  # type: ignore[arg-type]
@@ -99,6 +101,11 @@ class Site:
         with AuditLog(self.home.audit) as log:
             return list(log.read(after=after))
 
+    def last_record(self) -> dict[str, Any] | None:
+        """The newest audit record."""
+        with AuditLog(self.home.audit) as log:
+            return next(log.read(last=1), None)
+
     def owes_outcomes(self) -> bool:
         """Whether there is an intent without its outcome."""
         with AuditLog(self.home.audit) as log:
@@ -110,16 +117,3 @@ class Site:
         for text in (*texts, *files):
             for credential in self.credentials:
                 assert not any(form in text for form in forms(credential)), "a credential got out"
-
-
-def forms(credential: str) -> Iterator[bytes]:
-    """A credential raw, in hex, and in the three alignments of base64."""
-    raw = credential.encode()
-    yield raw
-    yield raw.hex().encode()
-    yield raw.hex().upper().encode()
-    for shift in range(3):
-        # The first and the last character depend on the neighbours too.
-        core = base64.b64encode(b"\0" * shift + raw).rstrip(b"=")[shift and shift + 1 : -1]
-        yield core
-        yield core.translate(bytes.maketrans(b"+/", b"-_"))

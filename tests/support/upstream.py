@@ -23,6 +23,8 @@ from . import vendors
 from .vendors import Reply
 
 KEPT_BODY = 1 << 20
+KEPT_RAW = 1 << 24
+"""How much of what a connection brought is kept as it came."""
 CHUNK = 1 << 16
 MAX_HEAD = 1 << 20
 
@@ -82,9 +84,17 @@ class Received:
 class Upstream:
     """The server, on a free port of 127.0.0.1, running in a thread of its own inside `with`."""
 
-    def __init__(self, *hosts: str, ca: trustme.CA | None = None, cert_hosts: Sequence[str] | None = None) -> None:
-        """Serve `hosts` with a certificate for them and loopback, or for `cert_hosts` alone."""
+    def __init__(
+        self,
+        *hosts: str,
+        ca: trustme.CA | None = None,
+        cert_hosts: Sequence[str] | None = None,
+        address: str = "127.0.0.1",
+        tls: bool = True,
+    ) -> None:
+        """Serve `hosts` with a certificate for them and loopback, or for `cert_hosts` alone; or without TLS."""
         self.hosts = hosts
+        self.address = address
         self.ca = ca or trustme.CA()
         self.port = 0
         self.sse_gap = 0.05
@@ -96,8 +106,10 @@ class Upstream:
         self._lock = threading.Lock()
         self._requests: list[Received] = []
         self._routes: dict[tuple[str, str], Handler] = {}
+        self._raw: dict[int, bytearray] = {}
         self._sni: weakref.WeakKeyDictionary[object, str | None] = weakref.WeakKeyDictionary()
         names = cert_hosts if cert_hosts is not None else (*hosts, "localhost", "127.0.0.1")
+        self._speaks_tls = tls
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.set_alpn_protocols(["http/1.1"])
         self._tls.sni_callback = lambda tls, name, _context: self._sni.__setitem__(tls, name)
@@ -119,16 +131,23 @@ class Upstream:
         with self._lock:
             return list(self._requests)
 
+    @property
+    def raw(self) -> list[bytes]:
+        """The bytes of each connection, as they came out of TLS."""
+        with self._lock:
+            return [bytes(data) for data in self._raw.values()]
+
     def clear(self) -> None:
         """Forget what was received; counters start again."""
         with self._lock:
             self._requests.clear()
             self.malformed.clear()
+            self._raw.clear()
             self.accepts = self.handshake_failures = 0
 
     def connect_to(self) -> list[str]:
         """The options that make curl, or seks-proxy, come here for the hosts."""
-        return [word for host in self.hosts for word in ("--connect-to", f"{host}:443:127.0.0.1:{self.port}")]
+        return [word for host in self.hosts for word in ("--connect-to", f"{host}:443:{self.address}:{self.port}")]
 
     def route(self, method: str, path: str, handler: Handler) -> None:
         """Let `handler` write the raw answer; the connection closes after it unless it returns True."""
@@ -136,7 +155,7 @@ class Upstream:
 
     def __enter__(self) -> Self:
         """Bind and serve."""
-        listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        listener = socket.create_server((self.address, 0), backlog=512)
         listener.setblocking(False)
         self.port = listener.getsockname()[1]
         started = threading.Event()
@@ -174,12 +193,11 @@ class Upstream:
 
     async def _connection(self, client: socket.socket, number: int) -> None:
         """Shake hands, then serve one request after the other."""
-        reader = asyncio.StreamReader(CHUNK)
+        reader = _Recorder(lambda data: self._keep(number, data))
         protocol = asyncio.StreamReaderProtocol(reader)
         try:
-            transport, _ = await self._loop.connect_accepted_socket(
-                lambda: protocol, client, ssl=self._tls, ssl_shutdown_timeout=1
-            )
+            tls: dict[str, Any] = {"ssl": self._tls, "ssl_shutdown_timeout": 1} if self._speaks_tls else {}
+            transport, _ = await self._loop.connect_accepted_socket(lambda: protocol, client, **tls)
         except OSError:
             self.handshake_failures += 1
             return
@@ -217,7 +235,7 @@ class Upstream:
         reply = Reply(http, writer, request.method.decode(), self.sse_gap)
         body = await _receive_body(http, reader, reply)
         received = Received(
-            sni=self._sni.get(writer.get_extra_info("ssl_object")),
+            sni=self._sni.get(writer.get_extra_info("ssl_object")) if self._speaks_tls else None,
             method=request.method.decode(),
             target=request.target.decode("latin-1"),
             headers=[(n.decode(), v.decode("latin-1")) for n, v in request.headers.raw_items()],
@@ -228,6 +246,11 @@ class Upstream:
         with self._lock:
             self._requests.append(received)
         return await self._answer(received, reply, http) if received.complete else None
+
+    def _keep(self, number: int, data: bytes) -> None:
+        with self._lock:
+            kept = self._raw.setdefault(number, bytearray())
+            kept += data[: KEPT_RAW - len(kept)]
 
     async def _answer(self, received: Received, reply: Reply, http: h11.Connection) -> h11.Connection | None:
         handler = self._routes.get((received.method, received.path))
@@ -247,6 +270,18 @@ class Upstream:
             return None
         http.start_next_cycle()
         return http
+
+
+class _Recorder(asyncio.StreamReader):
+    """Hands on all that it is fed."""
+
+    def __init__(self, keep: Callable[[bytes], None]) -> None:
+        super().__init__(CHUNK)
+        self._keep = keep
+
+    def feed_data(self, data: bytes) -> None:
+        self._keep(data)
+        super().feed_data(data)
 
 
 async def _receive_body(http: h11.Connection, reader: asyncio.StreamReader, reply: Reply) -> dict[str, Any]:

@@ -11,10 +11,11 @@ import pytest
 from mitmproxy import hooks
 
 from seks_addon.addon.addon import SeksAddon
-from tests.e2e.conftest import bound_site, connect_to
+from tests.adversarial.conftest import FRONTS, new_arena
+from tests.adversarial.harness import Arena
 from tests.support.bench import HOST, Bench
-from tests.support.faulty import HOOKS, PLACES, VARIABLE
-from tests.support.proxy import Proxy, wait_for
+from tests.support.faulty import HOOKS, PLACES
+from tests.support.proxy import wait_for
 from tests.support.raw import Answer, ClosedError, Wire, bearer
 from tests.support.upstream import Received, Send, Upstream
 
@@ -54,36 +55,47 @@ def test_every_hook_is_guarded() -> None:
 
 
 @pytest.fixture(scope="module")
-def fault(folder: Path) -> Path:
+def fault(ground: Path) -> Path:
     """Says where the fault is."""
-    path = folder / "fault"
+    path = ground / "fault"
     path.write_text("")
     return path
 
 
-@pytest.fixture(scope="module")
-def weak(hosts: Upstream, reach: list[str], folder: Path, fault: Path) -> Iterator[Proxy]:
+@pytest.fixture(scope="module", params=list(FRONTS))
+def weak(
+    request: pytest.FixtureRequest,
+    ground: Path,
+    hosts: dict[str, Upstream],
+    options: list[str],
+    names: Path,
+    fault: Path,
+) -> Iterator[Arena]:
     """A proxy that fails when told to."""
-    site = bound_site(folder / "faulty")
-    site.secret("bad", ("wrong-name.example.com", "bearer"))
-    options = [*reach, *connect_to("wrong-name.example.com", hosts.port), "--log-level", "debug"]
-    with Proxy(site, *options, module="tests.support.faulty", env={VARIABLE: str(fault)}) as proxy:
-        yield proxy
+    root = ground / f"faulty-{request.param}"
+    arena = new_arena(request.param, root, hosts, options, names, faults=fault)
+    arena.owing = True
+    with arena.proxy:
+        yield arena
         # What couldn't be recorded is at the next start.
-        proxy.stop()
-        proxy.start()
-        assert not pending(site.records())
+        arena.proxy.stop()
+        arena.proxy.forget_output()
+        arena.proxy.start()
+        wait_for(lambda: not pending(arena.site.records()), "an outcome for every intent")
 
 
 @pytest.fixture
-def bench(weak: Proxy, hosts: Upstream, fault: Path) -> Iterator[Bench]:
-    """That proxy, which works before and after."""
+def bench(weak: Arena, hosts: dict[str, Upstream], fault: Path) -> Iterator[Bench]:
+    """That proxy, which works before and after, for the canary too; nothing has got out."""
     fault.write_text("")
-    bench = Bench(weak, hosts, owing=True)
+    weak.reset()
+    bench = Bench(weak.proxy, hosts["bound"], owing=True)
     yield bench
     fault.write_text("")
     bench.serves()
-    bench.site.assert_no_leak(weak.log.encode())
+    weak.serve_canary()
+    weak.check_hosts()
+    weak.check_here()
 
 
 def pending(records: Iterable[dict[str, Any]]) -> set[str]:
@@ -138,14 +150,15 @@ def test_fault_before_a_body_that_is_read_whole(bench: Bench, fault: Path, place
 def distrust(bench: Bench, wire: Wire) -> None:
     """The client doesn't like the proxy's certificate."""
     wire.connect(f"{HOST}:443")
-    wire.start_tls(bench.site.home.root.parent / "hosts-ca.pem", HOST)
+    wire.start_tls(bench.site.home.root.parent / "good.pem", HOST)
 
 
 def wrong_host(bench: Bench, wire: Wire) -> None:
     """The proxy doesn't like the host's."""
-    wire.connect("wrong-name.example.com:443")
-    wire.start_tls(bench.site.home.ca_cert, "wrong-name.example.com")
-    answer = wire.request("GET", "/echo", bearer(bench.site.token("bad")), host="wrong-name.example.com")
+    host = "wrong-name.bad.example.com"
+    wire.connect(f"{host}:443")
+    wire.start_tls(bench.site.home.ca_cert, host)
+    answer = wire.request("GET", "/echo", bearer(bench.site.token("bad")), host=host)
     assert answer.status >= 500
 
 

@@ -1,0 +1,340 @@
+"""One agent that asks for too much of something: memory stays flat, and others are served while it goes on."""
+
+import contextlib
+import gzip
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from tests.adversarial.harness import (
+    BEARER,
+    CLOSED,
+    GOOD,
+    SILENT,
+    Arena,
+    Case,
+    Play,
+    Word,
+    ask,
+    cases,
+)
+from tests.adversarial.names import SLOW
+from tests.support.bench import HOST
+from tests.support.memory import MIB, flat_memory
+from tests.support.proxy import ROOT
+from tests.support.raw import Wire
+from tests.support.upstream import Received, Send
+
+PIECE = b"0123456789abcdef" * (MIB // 16)
+SIZE = 96
+"""How many MiB are more than a proxy may keep."""
+DEADLINE = 30.0
+"""How long a client may take for what belongs before a request, in seconds."""
+MANY = 1000
+BOMB: Final = gzip.compress(bytes(SIZE * MIB), mtime=0)
+
+
+def flood(wire: Wire, pieces: Iterator[bytes]) -> bool:
+    """Send until the other side has enough; tells whether it had."""
+    try:
+        for piece in pieces:
+            wire.send(piece)
+    except OSError:
+        return True
+    return False
+
+
+def last_word(play: Play, wire: Wire) -> Word:
+    """The refusal where it was read before the connection ended, and the end."""
+    word = play.read(wire)
+    return word if word in (CLOSED, SILENT) else play.read(wire)
+
+
+def endless(start: str, piece: bytes, tunnel: bool) -> Case:
+    """Bytes that go on for as long as they are taken."""
+
+    def act(play: Play) -> Iterator[Word]:
+        wire = play.wire()
+        if tunnel:
+            assert play.enter(wire) is None
+        wire.send(play.fill(start))
+        flood(wire, (piece for _ in range(16 * MIB // len(piece))))
+        play.arena.serve_canary()
+        yield last_word(play, wire)
+
+    where = "in a tunnel" if tunnel else "to the proxy"
+    return Case(
+        f"endless {start.strip()[:20] or 'bytes'!r} {where}", "never ends a head", act=act, back=(CLOSED,), uses=None
+    )
+
+
+def endless_hello(play: Play) -> Iterator[Word]:
+    """A ClientHello in records of one byte."""
+    wire = play.wire()
+    assert wire.connect(f"{HOST}:443").status == 200
+    record = b"\x16\x03\x01\x00\x01"
+    with contextlib.suppress(OSError):
+        wire.send(record + b"\x01" + record + b"\xff" + (record + b"\xff") * 10_000)
+    yield last_word(play, wire)
+
+
+def many_names(play: Play) -> Iterator[Word]:
+    """A certificate for each of many names."""
+    for number in range(200):
+        wire = play.wire()
+        yield play.enter(wire, f"n{number}.many.example.com:443") or 200
+        wire.close()
+        if number % 50 == 0:
+            play.arena.serve_canary()
+
+
+def slow_names(play: Play) -> Iterator[Word]:
+    """Names whose servers take their time."""
+    wires = [play.wire() for _ in SLOW]
+    for wire, name in zip(wires, SLOW, strict=True):
+        wire.send(play.fill(ask(target=f"http://{name}/", host=name)))
+    play.arena.serve_canary()
+    words = {play.read(wire) for wire in wires}
+    assert "overloaded" in words
+    yield from sorted(map(str, words))
+
+
+def many_connections(play: Play) -> list[Wire]:
+    """Connections that say nothing."""
+    wires = []
+    for _ in range(MANY):
+        with contextlib.suppress(OSError):
+            wires.append(play.wire())
+    return wires
+
+
+def idle_connections(play: Play) -> Iterator[Word]:
+    """They keep nobody else from being served."""
+    many_connections(play)
+    play.arena.serve_canary()
+    yield 200
+
+
+def limited_connections(play: Play) -> Iterator[Word]:
+    """One client can't have all of them."""
+    wires = many_connections(play)
+    play.arena.serve_canary()
+    ended = [wire for wire in wires if has_ended(wire)]
+    yield "overloaded" if ended or len(wires) < MANY else 200
+
+
+def has_ended(wire: Wire) -> bool:
+    """Tell without waiting whether the other side closed, or said something."""
+    wire._socket.setblocking(False)
+    try:
+        wire._socket.recv(1)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def slow_clients(play: Play) -> Iterator[Word]:
+    """Clients that begin and don't go on, but for a byte now and then: before, in and behind a CONNECT."""
+    wires = [play.wire() for _ in range(3)]
+    wires[1].send(b"GET http://evil.example.com/ HTTP/1.1\r\nX-A: ")
+    assert wires[2].connect(f"{HOST}:443").status == 200
+    wires[2].send(b"\x16\x03\x01\x02\x00\x01")
+    began = time.monotonic()
+    while wires and time.monotonic() - began < DEADLINE:
+        wires = [wire for wire in wires if not has_ended(wire)]
+        for wire in wires:
+            with contextlib.suppress(OSError):
+                wire._socket.send(b"a")
+        time.sleep(1)
+    yield SILENT if wires else CLOSED
+
+
+def half_bodies(play: Play) -> Iterator[Word]:
+    """Requests with a token whose bodies don't come."""
+    for _ in range(50):
+        wire = play.wire()
+        assert play.enter(wire) is None
+        wire.send(play.fill(ask(BEARER, "Content-Length: 1000", method="POST", target="/upload", body="a")))
+    play.arena.serve_canary()
+    play.close()
+    yield 200
+
+
+def gone_at_once(play: Play) -> Iterator[Word]:
+    """A client that goes while its intent is written: each intent has its outcome all the same."""
+    for _ in range(30):
+        wire = play.wire()
+        assert play.enter(wire) is None
+        wire.send(play.fill(GOOD))
+        wire.close()
+    yield 200
+
+
+def many_in_a_row(play: Play) -> Iterator[Word]:
+    """Requests without end, and no answer is read."""
+    wire = play.wire()
+    assert play.enter(wire) is None
+    wire._socket.settimeout(3)
+    flood(wire, (play.fill(GOOD) * 100 for _ in range(200)))
+    play.arena.serve_canary()
+    play.close()
+    yield 200
+
+
+def body(id: str, *headers: str, chunked: bool) -> Case:
+    """A big body."""
+    good = BEARER in headers
+    length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {SIZE * MIB}"
+
+    def act(play: Play) -> Iterator[Word]:
+        wire = play.wire()
+        assert play.enter(wire) is None
+        wire.send(play.fill(ask(*headers, length, method="POST", target="/upload")))
+        for number in range(SIZE):
+            wire.send(b"%x\r\n%s\r\n" % (MIB, PIECE) if chunked else PIECE)
+            if number == SIZE // 2:
+                play.arena.serve_canary()
+        if chunked:
+            wire.send(b"0\r\n\r\n")
+        yield play.read(wire)
+
+    back = 200 if good else "token_misplaced"
+    return Case(f"body {id}", "sends more than fits", act=act, back=(back,), uses=int(good), slow=True)
+
+
+def unread(play: Play) -> Iterator[Word]:
+    """A client that asks for much, and reads nothing."""
+    wire = play.wire()
+    assert play.enter(wire) is None
+    wire.send(play.fill(ask(BEARER, target=f"/bytes/{256 * MIB}")))
+    wire.answer_head()
+    time.sleep(0.5)
+    play.arena.serve_canary()
+    play.close()
+    yield 200
+
+
+def bomb(id: str, *headers: str, back: Word, uses: int) -> Case:
+    """An answer that is small, and big when it is decoded."""
+
+    def act(play: Play) -> Iterator[Word]:
+        async def handler(_: Received, send: Send) -> None:
+            await send(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB) + BOMB)
+
+        play.arena.hosts["bound"].route("GET", "/bomb", handler)
+        wire = play.wire()
+        assert play.enter(wire) is None
+        yield from play.exchange(wire, ask(*headers, target="/bomb"))
+
+    return Case(
+        f"bomb {id}",
+        "has the proxy decode more than fits",
+        act=act,
+        back=(back,),
+        uses=uses,
+        passes=1 - uses,
+        slow=True,
+    )
+
+
+def small_chunks(play: Play) -> Iterator[Word]:
+    """Ten thousand chunks of a byte each, both ways."""
+
+    async def handler(_: Received, send: Send) -> object:
+        for _ in range(10):
+            await send(b"1\r\na\r\n" * 1000 if _ else b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await send(b"0\r\n\r\n")
+        return True
+
+    play.arena.hosts["bound"].route("POST", "/chunks", handler)
+    wire = play.wire()
+    assert play.enter(wire) is None
+    wire.send(play.fill(ask(BEARER, "Transfer-Encoding: chunked", method="POST", target="/chunks")))
+    for _ in range(10):
+        wire.send(b"1\r\na\r\n" * 1000)
+    wire.send(b"0\r\n\r\n")
+    play.arena.serve_canary()
+    yield play.read(wire)
+
+
+def issued(*limits: str) -> Case:
+    """A token with a limit, and one request too many."""
+    code = "rate_limited" if "--rate" in limits else "uses_exhausted"
+
+    def act(play: Play) -> Iterator[Word]:
+        home = str(play.arena.site.home.root)
+        command = [sys.executable, "-m", "seks_cli.main", "--home", home, "token", "issue", "openai", *limits]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        token = done.stdout.split()[-1]
+        wire = play.wire()
+        assert play.enter(wire) is None
+        for _ in range(3):
+            yield from play.exchange(wire, ask(f"Authorization: Bearer {token}"))
+
+    return Case(
+        f"limit {limits[0]}",
+        "uses a token more often than it may",
+        act=act,
+        back=(200, 200, code),
+        uses=2,
+        fails="tokens have no such limit yet",
+    )
+
+
+CASES = (
+    endless("", b"X-A: a\r\n" * 512, tunnel=False),
+    endless("GET / HTTP/1.1\n", b"X-A: a\r\n" * 512, tunnel=True),
+    endless("GET / HTTP/1.1\nX-A: ", b"a" * 4096, tunnel=True),
+    endless("CONNECT ", b"a" * 4096, tunnel=False),
+    endless(
+        f"{ask(BEARER, 'Transfer-Encoding: chunked', method='POST', target='/upload')}1;", b"a" * 4096, tunnel=True
+    ),
+    Case("endless ClientHello", "never ends a handshake", act=endless_hello, back=(CLOSED,)),
+    Case("many names", "has a certificate made for each of many names", act=many_names, back=(200,) * 200, slow=True),
+    Case(
+        "slow names",
+        "has many names looked up whose servers don't answer",
+        act=slow_names,
+        back=("address_blocked", "overloaded"),
+    ),
+    Case("idle connections", "opens many connections", act=idle_connections, back=(200,)),
+    Case(
+        "limit of connections",
+        "opens all connections there are",
+        act=limited_connections,
+        back=("overloaded",),
+        fails="a client may have as many connections as there are",
+    ),
+    Case(
+        "slow clients",
+        "holds connections and doesn't use them",
+        act=slow_clients,
+        back=(CLOSED,),
+        slow=True,
+        fails="there is no deadline for a head, nor for a handshake",
+    ),
+    Case("half bodies", "begins many requests and doesn't end them", act=half_bodies, back=(200,), uses=None),
+    Case("gone at once", "goes before it is answered", act=gone_at_once, back=(200,), uses=None),
+    Case("many in a row", "sends requests and reads no answer", act=many_in_a_row, back=(200,), uses=None),
+    body("of a refused request", "X-Wrong: {token}", chunked=False),
+    body("of a refused request, chunked", "X-Wrong: {token}", chunked=True),
+    body("of a good request", BEARER, chunked=True),
+    Case("answer that is not read", "asks for much and reads nothing", act=unread, back=(200,), uses=1, slow=True),
+    bomb("with a token", BEARER, back="response_unsafe", uses=1),
+    bomb("without a token", back=200, uses=0),
+    Case("small chunks", "sends as much framing as it can", act=small_chunks, back=(200,), uses=1, slow=True),
+    issued("--rate", "2/min"),
+    issued("--max-uses", "2"),
+)
+
+
+@cases(*CASES)
+def test_availability(arena: Arena, case: Case) -> None:
+    """The proxy stays small, and others are served."""
+    with flat_memory(arena.proxy.pid):
+        arena.play(case)
