@@ -163,6 +163,7 @@ def furnished(root: Path, hosts: dict[str, Upstream]) -> tuple[Site, dict[str, s
     site.secret("moving", *((f"{name}:{hosts['moving'].port}", "bearer") for name in MOVING))
     site.secret("strict", (HOST, "bearer"), policy=Policy(methods=("GET",), path_prefixes=("/v1/models",)))
     site.secret("keyed", (HOST, "header:X-Key: {}"))
+    site.secret("in-form", ("github.com", "form:client_secret"))
     site.secret("late", (HOST, "bearer"), expires=yesterday)
     site.agent("other")
     user = site.agent(foreigner, client=foreigner)

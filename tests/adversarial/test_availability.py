@@ -282,7 +282,6 @@ def issued(*limits: str) -> Case:
         act=act,
         back=(200, 200, code),
         uses=2,
-        fails="tokens have no such limit yet",
     )
 
 

@@ -141,7 +141,7 @@ def test_fault_before_a_body_that_is_read_whole(bench: Bench, fault: Path, place
     fault.write_text(f"{place}:{when}:{bench.key}")
 
     with contextlib.suppress(ClosedError, ssl.SSLError):
-        bench.post("places.example.com", "/echo", text, ("Content-Type", "application/x-www-form-urlencoded"))
+        bench.post("github.com", "/echo", text, ("Content-Type", "application/x-www-form-urlencoded"))
 
     assert not bench.upstream.requests
     wait_for(lambda: not pending(bench.site.records(bench.mark)), "an outcome for every intent")
