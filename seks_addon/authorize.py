@@ -10,7 +10,7 @@ from seks_addon import strict
 from seks_addon.binding import Endpoint
 from seks_addon.destination.host import Origin
 from seks_addon.head import Head, Header
-from seks_addon.placements import BodyPlacement, Match, Place
+from seks_addon.placements import Match, Place, TextPlacement
 from seks_addon.placements.basic import decode_basic
 from seks_addon.policy import expired
 from seks_addon.refusal import Refused
@@ -20,6 +20,8 @@ from seks_addon.vault.tokens import Grant
 
 #: Looks a token up; None for one that isn't in the vault.
 Resolve = Callable[[str], Grant | None]
+#: Finds where one token stands in an endpoint's placements.
+Find = Callable[[Endpoint, str], list[Match]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def decide(head: Head, origin: Origin, scheme: str, agent: Agent, resolve: Resol
     if scheme != "https":
         raise Refused("cleartext_refused")
     head = strict.strip_for_token(head)
-    grants = {token: _live_grant(token, agent, resolve, moment) for token in found}
+    grants = {token: live_grant(token, agent, resolve, moment) for token in found}
     substitutions = []
     for token, grant in grants.items():
         with _concerning(grant):
@@ -68,25 +70,25 @@ def decide(head: Head, origin: Origin, scheme: str, agent: Agent, resolve: Resol
     return Decision(head, tuple(substitutions))
 
 
-def decide_body(
+def decide_text(
     head: Head,
-    body: bytes,
-    places: Collection[BodyPlacement],
+    text: bytes,
+    places: Collection[TextPlacement],
     origin: Origin,
     agent: Agent,
     resolve: Resolve,
     moment: datetime,
 ) -> tuple[Substitution, ...]:
-    """Judge what stands in the declared places of a body; what looks like a token elsewhere in it is only text.
+    """Judge what stands in the declared places of a body, or of a message on the WebSocket that `head` opened.
 
-    Raises `Refused` as `decide` does.
+    What looks like a token elsewhere in it is only text. Raises `Refused` as `decide` does.
     """
-    found = {match.token: match for placement in places for match in placement.match_body(body)}
+    found = {match.token: match for placement in places for match in placement.match_text(text)}
     if len(found) > 1:
-        raise Refused("token_misplaced", "More than one token stands in the body; one can be swapped.")
+        raise Refused("token_misplaced", "More than one token stands in the text; one can be swapped.")
     substitutions: list[Substitution] = []
     for token, match in found.items():
-        grant = _live_grant(token, agent, resolve, moment)
+        grant = live_grant(token, agent, resolve, moment)
         with _concerning(grant):
             endpoint = _endpoint(origin, grant)
             declared = [match] if match.where in (placement.where for placement in endpoint.placements) else []
@@ -124,7 +126,8 @@ def _concerning(grant: Grant) -> Iterator[None]:
         raise TokenRefused(refusal, grant) from None
 
 
-def _live_grant(token: str, agent: Agent, resolve: Resolve, moment: datetime) -> Grant:
+def live_grant(token: str, agent: Agent, resolve: Resolve, moment: datetime) -> Grant:
+    """What a token of the agent's stands for; raises `Refused` unless it may be used at this moment."""
     if not is_token(token):
         raise Refused("token_malformed")
     grant = _own_grant(token, agent, resolve)

@@ -33,12 +33,3 @@ class Head:
         """A copy that lacks the headers `names`, given in lower case."""
         gone = frozenset(names)
         return replace(self, headers=tuple(h for h in self.headers if h[0].lower() not in gone))
-
-    @property
-    def is_websocket(self) -> bool:
-        """Whether it asks for a WebSocket, and for nothing else (RFC 6455 section 4.1)."""
-        return (
-            self.method == "GET"
-            and [value.lower() for value in self.values("upgrade")] == ["websocket"]
-            and bool(self.values("sec-websocket-key"))
-        )

@@ -3,8 +3,10 @@
 import re
 import urllib.parse
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
+from seks_addon.handshake import EXTENSIONS, UPGRADE, is_handshake
 from seks_addon.head import Head
 from seks_addon.policy import METHODS
 from seks_addon.refusal import Refused
@@ -77,11 +79,17 @@ def check_body_size(size: int) -> None:
 
 
 def strip_hop_by_hop(head: Head) -> Head:
-    """Remove the headers that are meant for the proxy, and those that `Connection` names."""
+    """Remove the headers that are meant for the proxy, and those that `Connection` names.
+
+    The handshake of a WebSocket stays one, written anew; any other upgrade is none of the proxy's.
+    """
     named = {part.strip().lower() for value in head.values("connection") for part in value.split(",")}
     if named & _NEVER_HOP_BY_HOP:
         raise _malformed("Connection names a header that belongs to the request itself.")
-    return head.without(HOP_BY_HOP | named)
+    stripped = head.without(HOP_BY_HOP | named)
+    handshake = stripped.without({EXTENSIONS})
+    handshake = replace(handshake, headers=(*handshake.headers, *UPGRADE))
+    return handshake if is_handshake(head) and is_handshake(handshake) else stripped
 
 
 def strip_for_token(head: Head) -> Head:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seks_addon.scrub import Scrubber
+from seks_addon.scrub import Known, Scrubber
 from tests.samples import KEY
 
 TOKEN = b"seks_fake"
@@ -34,7 +34,12 @@ def scrubbed(forms: list[bytes], text: bytes) -> tuple[bytes, int]:
 
 
 def scrubber(*forms: bytes) -> Scrubber:
-    return Scrubber((form, b"#") for form in forms)
+    return of_pairs(*((form, b"#") for form in forms))
+
+
+def of_pairs(*pairs: tuple[bytes, bytes]) -> Scrubber:
+    """One that looks for these and nothing else."""
+    return Scrubber([Known("", "", pairs)])
 
 
 @given(FORMS, TEXTS, CUTS)
@@ -128,7 +133,7 @@ def test_known_answers(forms: list[str], pieces: list[str], wanted: str) -> None
 
 def test_each_form_has_its_own_replacement() -> None:
     """What is written instead is what belongs to the form, and isn't looked at again."""
-    stream = Scrubber([(b"one", b"two"), (b"two", b"three")])
+    stream = of_pairs((b"one", b"two"), (b"two", b"three"))
 
     assert stream.feed(b"one, two.") + stream.finish() == b"two, three."
     assert stream.count == 2
@@ -136,7 +141,7 @@ def test_each_form_has_its_own_replacement() -> None:
 
 def test_fragments_stay() -> None:
     """All but one byte of a credential passes: masking fragments would tell a guesser how far he is right."""
-    stream = Scrubber([(KEY.encode(), TOKEN)])
+    stream = of_pairs((KEY.encode(), TOKEN))
     text = (KEY[:-1] + "|" + KEY[1:] + "|").encode()
 
     assert stream.feed(text) == text
@@ -145,10 +150,21 @@ def test_fragments_stay() -> None:
 
 def test_a_long_stream_is_not_kept() -> None:
     """What is held never grows beyond a form, however many beginnings of one there are."""
-    stream = Scrubber([(KEY.encode(), TOKEN)])
+    stream = of_pairs((KEY.encode(), TOKEN))
     passed = 0
 
     for _ in range(1000):
         passed += len(stream.feed(KEY[:-1].encode()))
 
     assert passed >= 999 * len(KEY[:-1])
+
+
+def test_add() -> None:
+    """What is added counts from the next bytes on, also for what is held; a known form keeps its token."""
+    scrubber = of_pairs((b"first-key", b"ONE"))
+
+    assert scrubber.feed(b"second-key first-k") == b"second-key "
+    scrubber.add([Known("", "", ((b"second-key", b"TWO"), (b"first-key", b"OTHER"), (b"", b"NOTHING")))])
+
+    assert scrubber.feed(b"ey sec") + scrubber.feed(b"ond-key") == b"ONE TWO"
+    assert scrubber.count == 2

@@ -27,7 +27,7 @@ LEADS = re.compile(rb"[%=\\&]")
 
 
 def scrubbed(text: bytes, *credentials: str, cuts: list[int] | None = None) -> tuple[bytes, int]:
-    stream = Scrubber.of([Known(credential, TOKEN) for credential in credentials])
+    stream = Scrubber([Known(credential, TOKEN) for credential in credentials])
     clean = b"".join([*map(stream.feed, chunks(text, cuts or [])), stream.finish()])
     return clean, stream.count
 
@@ -164,7 +164,7 @@ def test_text_without_it_passes(text: bytes, cuts: list[int]) -> None:
 @given(st.lists(st.sampled_from([b"data: hi\n\n", b"%20", b"&amp;", b'{"a": "\\n"}', b"=", b"%", b"\\", b"\r\n"])))
 def test_an_end_of_line_lets_all_out(parts: list[bytes]) -> None:
     """An event that ends in a line break is out at once, whatever is in it."""
-    stream = Scrubber.of([Known(KEY, TOKEN)])
+    stream = Scrubber([Known(KEY, TOKEN)])
     text = b"".join(parts) + b"\n\n"
 
     assert stream.feed(text) == text
@@ -200,7 +200,7 @@ def test_utf16_in_either_order() -> None:
 
 def test_several_credentials() -> None:
     """Each with its own stand-in; one that begins as another is told from it."""
-    stream = Scrubber.of([Known("sk-aaaaaaaa", "one"), Known("sk-aaaaaaaabbbb", "two"), Known("k-aaaaaaaab", "three")])
+    stream = Scrubber([Known("sk-aaaaaaaa", "one"), Known("sk-aaaaaaaabbbb", "two"), Known("k-aaaaaaaab", "three")])
 
     assert stream.whole(b"sk-aaaaaaaa sk-aaaaaaaabbbb %73k-aaaaaaaabbbb xk-aaaaaaaab") == b"one two two xthree"
 

@@ -36,7 +36,8 @@ def command() -> None:
     "placements",
     multiple=True,
     metavar="SPEC",
-    help="Another place: bearer, basic:PART, query:NAME, cookie:NAME, path:/bot{}/, form:NAME or json:/POINTER.",
+    help="Another place: bearer, basic:PART, query:NAME, cookie:NAME, path:/bot{}/, form:NAME, json:/POINTER,"
+    " subprotocol:key.{} or message:/POINTER.",
 )
 @click.option(
     "--env",

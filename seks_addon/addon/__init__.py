@@ -9,6 +9,8 @@ upstream    the gate before every connection to a host; TLS in both directions
 layers      HTTP as mitmproxy speaks it, less the error pages, plus the moment of injection
 http1       the part of that which faces the agent
 exchange    one request and its answer: injection, scrubbing, the audit records it owes
+websocket   WebSocket as it is spoken to both sides
+conversation  what is said on one: who may go on, what is swapped and scrubbed
 sockets     closing for good
 quiet       what of mitmproxy's own log is kept
 """

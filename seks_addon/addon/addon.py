@@ -14,6 +14,7 @@ from mitmproxy.proxy.layers.tls import ServerTLSLayer
 
 from seks_addon import strict
 from seks_addon.addon import options, shut
+from seks_addon.addon.conversation import Conversation
 from seks_addon.addon.exchange import Exchange, exchange_of
 from seks_addon.addon.guard import fails_closed
 from seks_addon.addon.http1 import Malformed
@@ -29,11 +30,13 @@ from seks_addon.addon.service import Service
 from seks_addon.addon.session import Session, identify, require_enabled
 from seks_addon.addon.sockets import close_for_good
 from seks_addon.addon.tunnels import TunnelWatch
+from seks_addon.addon.websocket import Piece
 from seks_addon.audit import Outcome
-from seks_addon.authorize import check_connect, decide, decide_body
+from seks_addon.authorize import check_connect, decide, decide_text
 from seks_addon.destination import authority
 from seks_addon.destination.host import Origin, is_address, is_loopback
 from seks_addon.errors import SeksError
+from seks_addon.handshake import is_handshake
 from seks_addon.head import Head
 from seks_addon.placements import BodyPlacement
 from seks_addon.refusal import Refused
@@ -238,14 +241,13 @@ class SeksAddon:
         if exchange.body_places:
             head = strict.strip_for_token(head)
             strict.check_body_size(int(next(iter(head.values("content-length")), "0")))
+        exchange.handshake = head if is_handshake(head) else None
         fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head.headers]
         if decision.substitutions or exchange.body_places:
             # Appended, so that the places of the tokens stay where they are.
             fields = [(n, b"identity" if n.lower() == b"accept-encoding" else v) for n, v in fields]
             if not head.values("accept-encoding"):
                 fields.append((b"Accept-Encoding", b"identity"))
-        elif exchange.head.is_websocket and not self.service().vault.secrets.bound_to(exchange.origin):
-            fields += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
         flow.request.headers.fields = exchange.judged = tuple(fields)
         if exchange.body_places:
             # Read whole, then `request` decides.
@@ -264,7 +266,7 @@ class SeksAddon:
         body = flow.request.data.content or b""
         exchange.request_bytes = len(body)
         self.service().vault.refresh()
-        exchange.substitutions += decide_body(
+        exchange.substitutions += decide_text(
             exchange.head,
             body,
             exchange.body_places,
@@ -359,11 +361,14 @@ class SeksAddon:
         if exchange is None or flow.response is None:
             raise Refused("internal")
         exchange.restore(flow.request)
+        if flow.response.status_code == 101 and exchange.handshake is not None:
+            exchange.conversation = Conversation(exchange, self.service())
         exchange.prepare_response(flow.request, flow.response)
 
     @fails_closed(shut.nothing)
     def response(self, flow: http.HTTPFlow) -> None:
-        if exchange := exchange_of(flow):
+        exchange = exchange_of(flow)
+        if exchange is not None and flow.websocket is None:
             self.finish(exchange, status=flow.response.status_code if flow.response else None)
 
     @fails_closed(shut.nothing)
@@ -375,11 +380,17 @@ class SeksAddon:
             exchange.restore(flow.request)
             self.finish(exchange, status=None, failed=True)
 
+    @fails_closed(shut.piece)
+    async def seks_piece(self, piece: Piece) -> None:
+        exchange = exchange_of(piece.flow)
+        if exchange is None or exchange.conversation is None:
+            raise Refused("internal")
+        await exchange.conversation.judge(piece)
+
     @fails_closed(shut.nothing)
-    def websocket_message(self, flow: http.HTTPFlow) -> None:
-        # mitmproxy keeps all of them; the one that is passed on now is the last.
-        if flow.websocket is not None:
-            del flow.websocket.messages[:-1]
+    def websocket_end(self, flow: http.HTTPFlow) -> None:
+        if exchange := exchange_of(flow):
+            self.finish(exchange, status=101)
 
     # What the hooks share.
 
@@ -407,7 +418,9 @@ class SeksAddon:
 
     def _end(self, session: Session) -> None:
         for exchange in list(session.exchanges):
-            self.finish(exchange, status=None, failed=True)
+            # A WebSocket ends so; any other exchange breaks off.
+            talked = exchange.conversation is not None
+            self.finish(exchange, status=101 if talked else None, failed=not talked)
 
     def _identify(self, head: Head | None) -> Any:
         values = head.values("proxy-authorization") if head else []

@@ -7,10 +7,10 @@ import time
 import urllib.parse
 import uuid
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mitmproxy import http
 from mitmproxy.net.http.http1.read import connection_close
@@ -19,6 +19,7 @@ from seks_addon.addon.session import Session
 from seks_addon.audit import AuditWriter, Event, Outcome, Record
 from seks_addon.authorize import Substitution, TokenRefused
 from seks_addon.destination.host import Origin
+from seks_addon.handshake import UPGRADE, check_answer
 from seks_addon.head import Head
 from seks_addon.placements import BodyPlacement, Place
 from seks_addon.policy.limits import Exceeded, Quota
@@ -28,6 +29,9 @@ from seks_addon.secret import Secret
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import redact
 from seks_addon.vault import Grant
+
+if TYPE_CHECKING:
+    from seks_addon.addon.conversation import Conversation
 
 logger = logging.getLogger("seks.proxy")
 
@@ -61,7 +65,8 @@ class Exchange:
     `refusal` is what the request is answered with instead of being sent on, `answered` says that it was.
     `last_on_connection`: the host closes the connection after this answer. `judged` are the request's headers
     as they were decided upon, which is what the indexes of `substitutions` are for. `body_places` are those in which
-    a token may stand in the body, which is then read whole before the request is sent on.
+    a token may stand in the body, which is then read whole before the request is sent on. `handshake` is the head of
+    a request that asks for a WebSocket, as it is sent but for the tokens; `conversation` is what came of it.
     """
 
     session: Session
@@ -71,6 +76,8 @@ class Exchange:
     substitutions: tuple[Substitution, ...] = ()
     judged: tuple[tuple[bytes, bytes], ...] = ()
     body_places: frozenset[BodyPlacement] = frozenset()
+    handshake: Head | None = None
+    conversation: "Conversation | None" = None
     refusal: Refused | None = None
     request_id: str = field(default_factory=new_request_id)
     started: float = field(default_factory=time.monotonic)
@@ -80,7 +87,7 @@ class Exchange:
     answered: bool = False
     last_on_connection: bool = False
     _intents: list[tuple[Record, int]] = field(default_factory=list)
-    _scrubber: Scrubber = field(default_factory=lambda: Scrubber(()))
+    _scrubber: Scrubber = field(default_factory=Scrubber)
     _as_sent: tuple[bytes, tuple[tuple[bytes, bytes], ...], bytes | None] | None = None
 
     @classmethod
@@ -88,6 +95,11 @@ class Exchange:
         exchange = cls(session)
         _exchanges[flow] = exchange
         return exchange
+
+    @property
+    def scrubber(self) -> Scrubber:
+        """What takes the credentials out of all that comes back."""
+        return self._scrubber
 
     @property
     def carries_credential(self) -> bool:
@@ -107,17 +119,21 @@ class Exchange:
         Raises `TokenRefused` where a limit is reached. The first intent counts for all: a request is one use of each
         token and each secret, or, where any of them is used up, of none.
         """
+        announced = {intent.token_id for intent, _ in self._intents}
+        grants = [grant for grant in self._grants() if grant.token_id not in announced]
         limited = {
             subject: (Quota(subject, whose, policy.limits), grant)
-            for grant in self._grants()
+            for grant in grants
             for subject, whose, policy in grant.policies
             if policy.limits
         }
         quotas = [quota for quota, _ in limited.values()]
-        for grant in self._grants():
+        for grant in grants:
             record = self._record(Event.INTENT, Outcome.ALLOWED, grant=grant)
             try:
-                number = await writer.intent(record, () if self._intents else quotas)
+                number = await writer.intent(record, quotas)
+                # A request is one use of each.
+                quotas = []
             except Exceeded as exceeded:
                 raise TokenRefused(exceeded, limited[exceeded.subject][1]) from None
             if self.finished:
@@ -135,7 +151,7 @@ class Exchange:
             match, value = substitution.match, reveal(substitution.grant).reveal()
             if match.place is Place.TARGET:
                 target = match.render(value)
-            elif match.place is Place.BODY:
+            elif match.place is Place.TEXT:
                 content = match.render(value)
                 length = b"%d" % len(content)
                 fields = [(n, length if n.lower() == b"content-length" else v) for n, v in fields]
@@ -144,9 +160,15 @@ class Exchange:
                 index = fields.index(self.judged[match.place])
                 fields[index] = (fields[index][0], match.render(value))
             known.append(Known(value, match.token, ((match.form(value), match.form(match.token)),)))
-        self._scrubber = Scrubber.of(known)
+        self._scrubber.add(known)
         self._as_sent = (request.data.path, request.headers.fields, request.data.content)
         request.data.path, request.headers.fields, request.data.content = target, tuple(fields), content
+
+    async def use_in_message(self, substitutions: Iterable[Substitution], writer: AuditWriter) -> None:
+        """Announce that tokens are about to be used on the WebSocket, each once; raises `AuditError`."""
+        known = {substitution.match.token for substitution in self.substitutions}
+        self.substitutions += tuple(sub for sub in substitutions if sub.match.token not in known)
+        await self.record_intents(writer)
 
     def restore(self, request: http.Request) -> None:
         """Put the tokens back, so that nothing that looks at the flow later sees a credential."""
@@ -169,6 +191,9 @@ class Exchange:
         if any(_CONTROL.search(part) for header in response.headers.fields for part in header):
             raise Refused("upstream_malformed", "The host's answer has a header with a control character in it.")
         response.reason = _REASONS.get(response.status_code, "")
+        if response.status_code == 101:
+            self._accept_websocket(response)
+            return
         # Without the host's `Connection: close`, mitmproxy would send the next request to a closing connection.
         self.last_on_connection = connection_close(response.http_version, response.headers)
         response.http_version = "HTTP/1.1"
@@ -177,10 +202,6 @@ class Exchange:
             # Nothing follows that could be framed.
             dropped |= {b"transfer-encoding"}
         fields = [h for h in response.headers.fields if h[0].lower() not in dropped]
-        if response.status_code == 101:
-            if self.carries_credential:
-                raise Refused("upstream_malformed", "The host changed the protocol, which nobody asked for.")
-            return
         if self.carries_credential:
             if response.status_code == 206:
                 raise Refused("response_unsafe", "The host sent a part of an answer, which can't be made safe.")
@@ -198,6 +219,19 @@ class Exchange:
                 fields.append((b"Transfer-Encoding", b"chunked"))
         if self.head is not None and _asks_to_close(self.head):
             fields.append((b"Connection", b"close"))
+        response.headers.fields = tuple(fields)
+
+    def _accept_websocket(self, response: http.Response) -> None:
+        """Take a 101 for what the request asked for; raises `Refused` where it is anything else."""
+        if self.handshake is None:
+            raise Refused("upstream_malformed", "The host changed the protocol, which nobody asked for.")
+        whole = self._scrubber.whole
+        scrubbed = [(whole(name), whole(value)) for name, value in response.headers.fields]
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scrubbed]
+        check_answer(self.handshake, response.http_version, headers)
+        dropped = _RESPONSE_HOP_BY_HOP | _named_by_connection(response) | {b"content-length", b"transfer-encoding"}
+        fields = [field for field in scrubbed if field[0].lower() not in dropped]
+        fields += [(name.encode(), value.encode()) for name, value in UPGRADE]
         response.headers.fields = tuple(fields)
 
     def _pass_response(self, chunk: bytes) -> list[bytes]:

@@ -1,10 +1,11 @@
-"""HTTP as mitmproxy speaks it, with four differences.
+"""HTTP as mitmproxy speaks it, with five differences.
 
 1. a credential is injected when the connection that carries it is open and verified, just before the head is
    sent, and taken back right after;
 2. what is refused is answered with a constant, and the connection stays usable where HTTP allows;
 3. the body of a refused request is thrown away as it comes, not kept;
-4. no text of mitmproxy's own, which quotes what it got, reaches the client.
+4. no text of mitmproxy's own, which quotes what it got, reaches the client;
+5. a WebSocket is passed on by SEKS's own layer.
 """
 
 import weakref
@@ -42,6 +43,7 @@ from seks_addon.addon.exchange import exchange_of, new_request_id
 from seks_addon.addon.guard import as_refusal
 from seks_addon.addon.http1 import MAX_BUFFERED, SeksHttp1Server, code_of
 from seks_addon.addon.respond import refusal_response
+from seks_addon.addon.websocket import SeksWebsocketLayer
 from seks_addon.refusal import Refused
 from seks_addon.strict import MAX_BODY
 
@@ -193,6 +195,12 @@ class SeksHttpStream(HttpStream):
             yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
 
     def flow_done(self) -> Commands:
+        if self.flow.websocket is not None:
+            self.child_layer = SeksWebsocketLayer(self.context, self.flow)
+            self._handle_event = self.passthrough
+            yield from self.child_layer.handle_event(events.Start())
+            yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+            return
         if not self._ended_early:
             yield from super().flow_done()
             return

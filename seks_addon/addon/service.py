@@ -1,7 +1,8 @@
 """What a running proxy holds open: the vault, the audit log's writer, the way to the hosts."""
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Self
 
@@ -13,9 +14,11 @@ from seks_addon.audit.runs import Run, dead_runs
 from seks_addon.destination.egress import Egress
 from seks_addon.destination.host import Origin
 from seks_addon.destination.wildcard import public_suffixes
+from seks_addon.errors import NotFoundError, VaultError
 from seks_addon.foreign import Mode
 from seks_addon.head import Head
 from seks_addon.placements import Placement
+from seks_addon.scrub import Known
 from seks_addon.secret import Secret
 from seks_addon.settings import Intercept, Settings
 from seks_addon.vault import Agent, Grant, Vault
@@ -95,6 +98,23 @@ class Service:
     def _read_placements(self, version: int | None, host: str, client_id: str) -> Sequence[Placement] | None:
         del version  # Only what is kept depends on it: read once until the vault changes.
         return self.vault.secrets.placements_at(host, client_id)
+
+    def credentials_at(self, origin: Origin, agent: Agent, *, but: Collection[str] = ()) -> list[Known]:
+        """Each credential that an agent has the use of at `origin`, with a token to show to it instead.
+
+        `but` are ids of secrets that are known already. One that somebody touched can't have been used.
+        """
+        known = []
+        for stored in self.vault.secrets.held_at(origin, agent):
+            if stored.id in but:
+                continue
+            with contextlib.suppress(VaultError, NotFoundError):
+                tokens = self.vault.tokens.list(agent=agent, secret=stored)
+                # The newest of those that live; else the newest.
+                token = max(tokens, key=lambda token: (token.state == "live", token.created))
+                value = self.vault.secrets.reveal(stored.id, stored.client_id)
+                known.append(Known(value.reveal(), self.vault.tokens.text(token)))
+        return known
 
     def reveal(self, grant: Grant) -> Secret:
         """Decrypt what a token stands for."""

@@ -9,6 +9,7 @@ from seks_addon.addon.exchange import Exchange, exchange_of
 from seks_addon.addon.layers import CloseLayer
 from seks_addon.addon.respond import refusal_response
 from seks_addon.addon.upstream import failing_tls
+from seks_addon.addon.websocket import Piece
 from seks_addon.refusal import Refused
 
 if TYPE_CHECKING:
@@ -49,6 +50,13 @@ def protocol(_: "SeksAddon", nextlayer: layer.NextLayer, refused: Refused) -> No
 def client(_: "SeksAddon", client: connection.Client, refused: Refused) -> None:
     """Don't serve the client."""
     client.error = refused.code
+
+
+def piece(_: "SeksAddon", piece: Piece, refused: Refused) -> None:
+    """End a WebSocket; what was said last goes no further."""
+    piece.refused = refused
+    if exchange := exchange_of(piece.flow):
+        exchange.refuse(refused)
 
 
 def nothing(_: "SeksAddon", data: Any, refused: Refused) -> None:

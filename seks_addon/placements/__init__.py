@@ -8,6 +8,8 @@ query:key                     the value of a parameter in the query
 path:/bot{}/                  the beginning of the path: a segment, or the rest of one, with what stands before it
 form:client_secret            a field of a form in the body
 json:/client_secret           a text in a JSON body, by its pointer
+subprotocol:key.{}            a subprotocol that a WebSocket's handshake offers
+message:/d/token              a field of a JSON text that the agent sends over a WebSocket
 """
 
 from collections.abc import Callable, Mapping
@@ -15,16 +17,17 @@ from types import MappingProxyType
 from typing import Final
 
 from seks_addon.errors import InputError
-from seks_addon.placements.base import BodyPlacement, Match, Place, Placement
+from seks_addon.placements.base import BodyPlacement, Match, Place, Placement, TextPlacement
 from seks_addon.placements.basic import BasicPlacement
 from seks_addon.placements.cookie import CookiePlacement
 from seks_addon.placements.form import FormPlacement
 from seks_addon.placements.header import HeaderPlacement
-from seks_addon.placements.json_text import JsonPlacement
+from seks_addon.placements.json_text import JsonPlacement, MessagePlacement
 from seks_addon.placements.path import PathPlacement
 from seks_addon.placements.query import QueryPlacement
+from seks_addon.placements.subprotocol import SubprotocolPlacement
 
-__all__ = ["KINDS", "BodyPlacement", "Match", "Place", "Placement", "parse"]
+__all__ = ["KINDS", "BodyPlacement", "Match", "Place", "Placement", "TextPlacement", "parse"]
 
 #: A new kind is a new file and a line here: what stands before the first colon → the reader of the rest.
 KINDS: Final[Mapping[str, Callable[[str], Placement]]] = MappingProxyType(
@@ -37,6 +40,8 @@ KINDS: Final[Mapping[str, Callable[[str], Placement]]] = MappingProxyType(
         "path": PathPlacement.parse,
         "form": FormPlacement.parse,
         "json": JsonPlacement.parse,
+        "subprotocol": SubprotocolPlacement.parse,
+        "message": MessagePlacement.parse,
     }
 )
 

@@ -7,15 +7,12 @@ from enum import Enum
 
 from seks_addon.head import Head
 
-#: A request's body, whole.
-Body = bytes
-
 
 class Place(Enum):
-    """A part of a request that isn't one of its headers."""
+    """What may hold a token and isn't a header: the target, and a text that is read whole."""
 
     TARGET = "target"
-    BODY = "body"
+    TEXT = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +57,20 @@ class Placement(ABC):
         """Raise `InputError` where a credential can't stand in this place; the message doesn't quote it."""
 
 
-class BodyPlacement(Placement):
-    """A declared place in the body, which is then read whole before anything of the request goes out."""
+class TextPlacement(Placement):
+    """A declared place in a text that is read whole before anything of it goes out: a body, or a message."""
 
     def match(self, head: Head) -> Iterator[Match]:
         return iter(())
 
     @abstractmethod
-    def reads(self, content_type: str) -> bool:
-        """Tell whether the place is in bodies of that media type, given in lower case without parameters."""
+    def match_text(self, text: bytes) -> Iterator[Match]:
+        """Find what stands in this place and looks like a token."""
+
+
+class BodyPlacement(TextPlacement):
+    """A declared place in the body of a request."""
 
     @abstractmethod
-    def match_body(self, body: Body) -> Iterator[Match]:
-        """Find what stands in this place and looks like a token."""
+    def reads(self, content_type: str) -> bool:
+        """Tell whether the place is in bodies of that media type, given in lower case without parameters."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from seks_addon.errors import InputError
-from seks_addon.placements.base import Body, BodyPlacement, Match, Place
+from seks_addon.placements.base import BodyPlacement, Match, Place
 from seks_addon.placements.query import find_parameter
 
 
@@ -34,8 +34,8 @@ class FormPlacement(BodyPlacement):
     def reads(self, content_type: str) -> bool:
         return content_type == "application/x-www-form-urlencoded"
 
-    def match_body(self, body: Body) -> Iterator[Match]:
-        if found := find_parameter(body.decode("latin-1"), self.name):
+    def match_text(self, text: bytes) -> Iterator[Match]:
+        if found := find_parameter(text.decode("latin-1"), self.name):
             yield self._match(*found)
 
     def _match(self, before: str, token: str, after: str) -> Match:
@@ -45,4 +45,4 @@ class FormPlacement(BodyPlacement):
         def value(text: str) -> bytes:
             return before.encode("latin-1") + encoded(text) + after.encode("latin-1")
 
-        return Match(Place.BODY, token, self.where, render=value, form=encoded)
+        return Match(Place.TEXT, token, self.where, render=value, form=encoded)

@@ -1,35 +1,70 @@
-"""A token as a text in a JSON body: `/client_secret`, by its JSON pointer (RFC 6901)."""
+"""A token as a text in JSON, by its pointer (RFC 6901): in a body, or in a message of an agent's on a WebSocket.
+
+Nothing else changes by a byte: no number, no spelling.
+"""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 from seks_addon.errors import InputError
-from seks_addon.placements.base import Body, BodyPlacement, Match, Place
+from seks_addon.placements.base import BodyPlacement, Match, Place, TextPlacement
 from seks_addon.tokens import find_lookalikes
 
-_DECODER: Final = json.JSONDecoder(strict=True)
+_POINTER: Final = re.compile(r"(?:/(?:[^/~]|~[01])*)+")
+# A number of any length is a text here: nobody calculates with it.
+_DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 _BLANKS: Final = " \t\n\r"
 
 
 @dataclass(frozen=True)
-class JsonPlacement(BodyPlacement):
-    """The whole text at `pointer`; nothing else of the body changes by a byte."""
+class _Pointed(TextPlacement):
+    """The whole text at `pointer`."""
 
     pointer: str
+
+    kind: ClassVar[str]
 
     @classmethod
     def parse(cls, argument: str) -> Self:
         """Read the pointer; raises `InputError`."""
-        if not argument.startswith("/") or len(argument) > 200 or not argument.isprintable():
-            raise InputError(f"{argument!r} is no JSON pointer", hint="write it as json:/client_secret")
+        if not _POINTER.fullmatch(argument) or len(argument) > 200 or not argument.isprintable():
+            raise InputError(f"{argument!r} is no JSON pointer", hint=f"write it as {cls.kind}:/client/secret")
         return cls(argument)
 
     @property
     def spec(self) -> str:
-        return f"json:{self.pointer}"
+        return f"{self.kind}:{self.pointer}"
+
+    @cached_property
+    def _keys(self) -> list[str]:
+        return [key.replace("~1", "/").replace("~0", "~") for key in self.pointer.split("/")[1:]]
+
+    def match_text(self, text: bytes) -> Iterator[Match]:
+        try:
+            whole = text.decode()
+            start, end = find_text(whole, self._keys)
+        except (ValueError, LookupError, RecursionError):
+            # Not the JSON that the declared place is in; the host may say so.
+            return
+        token = whole[start + 1 : end - 1]
+        if find_lookalikes(token) == [token]:
+            yield self._match(token, whole[:start], whole[end:])
+
+    def _match(self, token: str, before: str, after: str) -> Match:
+        def value(credential: str) -> bytes:
+            return (before + json.dumps(credential) + after).encode()
+
+        return Match(Place.TEXT, token, self.where, render=value, form=lambda text: json.dumps(text)[1:-1].encode())
+
+
+class JsonPlacement(_Pointed, BodyPlacement):
+    """In a JSON body."""
+
+    kind = "json"
 
     @property
     def where(self) -> str:
@@ -38,26 +73,15 @@ class JsonPlacement(BodyPlacement):
     def reads(self, content_type: str) -> bool:
         return content_type == "application/json" or content_type.endswith("+json")
 
-    @cached_property
-    def _keys(self) -> list[str]:
-        return [key.replace("~1", "/").replace("~0", "~") for key in self.pointer.split("/")[1:]]
 
-    def match_body(self, body: Body) -> Iterator[Match]:
-        try:
-            text = body.decode()
-            start, end = find_text(text, self._keys)
-        except (ValueError, LookupError, RecursionError):
-            # Not the JSON that the declared place is in; the host may say so.
-            return
-        token = text[start + 1 : end - 1]
-        if find_lookalikes(token) == [token]:
-            yield self._match(token, text[:start], text[end:])
+class MessagePlacement(_Pointed):
+    """In a text message of the agent's on a WebSocket: `/d/token`, as Discord's gateway has it."""
 
-    def _match(self, token: str, before: str, after: str) -> Match:
-        def value(credential: str) -> bytes:
-            return (before + json.dumps(credential) + after).encode()
+    kind = "message"
 
-        return Match(Place.BODY, token, self.where, render=value, form=lambda text: json.dumps(text)[1:-1].encode())
+    @property
+    def where(self) -> str:
+        return f"WebSocket message {self.pointer}"
 
 
 def find_text(text: str, keys: list[str]) -> tuple[int, int]:

@@ -51,7 +51,7 @@ class Escapes:
     """Finds credentials in texts that somebody escaped."""
 
     def __init__(self, credentials: Iterable[Known]) -> None:
-        self._credentials = [_Escaped(one) for one in credentials]
+        self._credentials = [_Escaped(one) for one in credentials if one.value]
         used = frozenset(byte for one in self._credentials for byte in one.value)
         self._automata = [Automaton(sorted(some), leads=True) for some in _beginnings(used)]
 

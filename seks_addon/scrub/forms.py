@@ -26,7 +26,6 @@ class Known:
 
     def forms(self) -> Iterator[tuple[bytes, bytes]]:
         """Give (form, what to write instead) pairs: raw, hex, UTF-16, base64."""
-        yield from self.rendered
         value, stand_in = self.value.encode(), self.stand_in.encode()
         yield value, stand_in
         yield value.hex().encode(), stand_in.hex().encode()

@@ -4,6 +4,7 @@ What might be the beginning of a credential is held back until the next bytes de
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from seks_addon.scrub.automaton import Automaton
@@ -20,27 +21,32 @@ class _Match(NamedTuple):
 class Scrubber:
     """Replaces each form of each credential. `count` says how many occurrences were removed."""
 
-    def __init__(self, replacements: Iterable[tuple[bytes, bytes]], escaped: Iterable[Known] = ()) -> None:
-        """Take (form of a credential, what to write instead) pairs, of which the first counts; an empty form is none.
-
-        `escaped` are credentials that are looked for in escaped texts too.
-        """
+    def __init__(self, credentials: Iterable[Known] = ()) -> None:
+        self._known: dict[str, Known] = {}
         self._instead: dict[bytes, bytes] = {}
-        for form, instead in replacements:
+        self._automata: list[Automaton] = []
+        self._escapes = Escapes(())
+        self._held = b""
+        self.count = 0
+        self.add(credentials)
+
+    def add(self, credentials: Iterable[Known]) -> None:
+        """Look for these too, from the next bytes on; a form that is known already keeps its stand-in."""
+        before = dict(self._known)
+        for one in credentials:
+            known = self._known.get(one.value, one)
+            new = tuple(pair for pair in one.rendered if pair not in known.rendered)
+            self._known[one.value] = replace(known, rendered=known.rendered + new)
+        if self._known == before:
+            return
+        # What an agent knows as its own comes first.
+        pairs = [pair for one in self._known.values() for pair in one.rendered]
+        pairs += [pair for one in self._known.values() for pair in one.forms()]
+        for form, instead in pairs:
             if form:
                 self._instead.setdefault(form, instead)
         self._automata = Automaton.groups(list(self._instead))
-        self._escapes = Escapes(escaped)
-        self._held = b""
-        self.count = 0
-
-    @classmethod
-    def of(cls, credentials: Iterable[Known]) -> "Scrubber":
-        """A scrubber for every form of the credentials."""
-        known = list(credentials)
-        # What an agent knows as its own comes first: two credentials may have the same form.
-        pairs = [pair for one in known for pair in one.rendered] + [pair for one in known for pair in one.forms()]
-        return cls(pairs, known)
+        self._escapes = Escapes(self._known.values())
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; give what is certain of all so far."""

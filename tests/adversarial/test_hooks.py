@@ -43,13 +43,21 @@ HARMLESS = {
 #: Where it is the record itself that fails: it is made at the next start.
 UNRECORDED = {("AuditWriter.intent", "after"), ("AuditWriter.outcome", "before")}
 #: What an ordinary request doesn't come by.
-UNUSED = {"tls_failed_client", "tls_failed_server", "seks_malformed", "error", "websocket_message", "AuditWriter.note"}
+UNUSED = {
+    "tls_failed_client",
+    "tls_failed_server",
+    "seks_malformed",
+    "error",
+    "seks_piece",
+    "websocket_end",
+    "AuditWriter.note",
+}
 
 
 def test_every_hook_is_guarded() -> None:
     """Each method of the add-on that mitmproxy may call for a connection fails closed."""
     lifecycle = {"load", "configure", "running", "done"}
-    known = {*hooks.all_hooks, "seks_inject", "seks_malformed"}
+    known = {*hooks.all_hooks, "seks_inject", "seks_malformed", "seks_piece"}
 
     assert {name for name in vars(SeksAddon) if name in known} - lifecycle == set(HOOKS)
 

@@ -22,9 +22,9 @@ def test_a_server_reads_the_credential(
 ) -> None:
     form = urllib.parse.urlencode([*before, ("client_secret", TOKEN), *after])
 
-    [match] = SECRET.match_body(form.encode())
+    [match] = SECRET.match_text(form.encode())
 
-    assert (match.place, match.token) == (Place.BODY, TOKEN)
+    assert (match.place, match.token) == (Place.TEXT, TOKEN)
     read = urllib.parse.parse_qsl(match.render(credential).decode("ascii"), keep_blank_values=True)
     assert read == urllib.parse.parse_qsl(form.replace(TOKEN, urllib.parse.quote(credential, "")), True)
     assert ("client_secret", credential) in read
@@ -33,7 +33,7 @@ def test_a_server_reads_the_credential(
 
 @given(st.binary(max_size=50))
 def test_any_bytes(body: bytes) -> None:
-    assert list(SECRET.match_body(body)) == []
+    assert list(SECRET.match_text(body)) == []
 
 
 def test_not_in_the_head() -> None:

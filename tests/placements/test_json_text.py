@@ -46,9 +46,9 @@ def test_only_the_text_changes(
     if text.count('"@@"') != 1:
         return
 
-    [match] = JsonPlacement.parse(pointer).match_body(text.replace("@@", TOKEN).encode())
+    [match] = JsonPlacement.parse(pointer).match_text(text.replace("@@", TOKEN).encode())
 
-    assert (match.place, match.token) == (Place.BODY, TOKEN)
+    assert (match.place, match.token) == (Place.TEXT, TOKEN)
     assert match.render(credential).decode() == text.replace('"@@"', json.dumps(credential))
     assert match.form(credential) in match.render(credential)
 
@@ -57,7 +57,7 @@ def test_only_the_text_changes(
 def test_any_bytes(body: bytes, pointer: str) -> None:
     """What isn't JSON, or has no token there, is none of its business."""
     if pointer.isprintable():
-        assert list(JsonPlacement(pointer).match_body(body)) == []
+        assert list(JsonPlacement(pointer).match_text(body)) == []
 
 
 @pytest.mark.parametrize(
@@ -81,19 +81,19 @@ def test_any_bytes(body: bytes, pointer: str) -> None:
 )
 def test_no_match(body: str) -> None:
     """A key that is there twice, what isn't JSON, more than the token, escapes, another type, depth."""
-    assert list(JsonPlacement("/a").match_body(body.encode())) == []
+    assert list(JsonPlacement("/a").match_text(body.encode())) == []
 
 
 def test_other_encodings() -> None:
     """JSON between programs is UTF-8 (RFC 8259 section 8.1)."""
     body = json.dumps({"a": TOKEN})
 
-    assert list(JsonPlacement("/a").match_body(body.encode("utf-16"))) == []
-    assert list(JsonPlacement("/a").match_body(body.encode() + b"\xff")) == []
+    assert list(JsonPlacement("/a").match_text(body.encode("utf-16"))) == []
+    assert list(JsonPlacement("/a").match_text(body.encode() + b"\xff")) == []
 
 
 def test_escapes_in_the_pointer() -> None:
-    [match] = JsonPlacement("/a~1b/~0c/1").match_body(json.dumps({"a/b": {"~c": [0, TOKEN]}}).encode())
+    [match] = JsonPlacement("/a~1b/~0c/1").match_text(json.dumps({"a/b": {"~c": [0, TOKEN]}}).encode())
 
     assert json.loads(match.render(KEY)) == {"a/b": {"~c": [0, KEY]}}
 

@@ -376,3 +376,58 @@ def test_a_planted_host(vault: Vault, acme: Tenant, tamper: Tamper) -> None:
     assert not vault.secrets.bound_to(Origin("evil.example", 443))
     tamper("INSERT INTO secret_hosts (host, port, secret_id) VALUES ('**.evil.example', 443, ?)", acme.secret.id)
     assert not vault.secrets.bound_to(Origin("a.evil.example", 443))
+
+
+def test_held_at(vault: Vault) -> None:
+    """What an agent has the use of at a host: not what others have, nor what it has elsewhere."""
+    client, other = vault.clients.add("one"), vault.clients.add("two")
+    robot, second = vault.agents.add(client, "robot")[0], vault.agents.add(client, "second")[0]
+    stranger = vault.agents.add(other, "robot")[0]
+    mine = vault.secrets.add(client, "mine", Secret(KEY), TWO_HOSTS)
+    elsewhere = vault.secrets.add(client, "elsewhere", Secret(KEY), binding(host="elsewhere.example"))
+    vault.secrets.add(client, "unused", Secret(KEY), TWO_HOSTS)
+    theirs = vault.secrets.add(other, "theirs", Secret(KEY), TWO_HOSTS)
+    for secret, agent in ((mine, robot), (mine, robot), (elsewhere, robot), (theirs, stranger)):
+        token, _ = vault.tokens.issue(secret, agent)
+    origin = TWO_HOSTS.endpoints[0].origin
+
+    assert vault.secrets.held_at(origin, robot) == [mine]
+    assert vault.secrets.held_at(origin, stranger) == [theirs]
+    assert vault.secrets.held_at(origin, second) == []
+    assert vault.secrets.held_at(Origin(origin.host, 8443), robot) == []
+    vault.tokens.revoke(token)
+    assert vault.secrets.held_at(origin, stranger) == [theirs]
+    vault.secrets.remove(client, "mine")
+    assert vault.secrets.held_at(origin, robot) == []
+
+
+def test_held_at_follows_changes(vault: Vault, home: Home) -> None:
+    """What is remembered of an agent is forgotten with the next change, here or in another process."""
+    client = vault.clients.add("one")
+    robot = vault.agents.add(client, "robot")[0]
+    origin = TWO_HOSTS.endpoints[0].origin
+    assert vault.secrets.held_at(origin, robot) == []
+    mine = vault.secrets.add(client, "mine", Secret(KEY), TWO_HOSTS)
+    vault.tokens.issue(mine, robot)
+    assert vault.secrets.held_at(origin, robot) == [mine]
+    with Vault.open(home) as other:
+        also = other.secrets.add(client, "also", Secret(KEY), TWO_HOSTS)
+        other.tokens.issue(also, robot)
+    assert {stored.name for stored in vault.secrets.held_at(origin, robot)} == {"mine", "also"}
+    with Vault.open(home) as other:
+        other.secrets.remove(client, "mine")
+    assert [stored.name for stored in vault.secrets.held_at(origin, robot)] == ["also"]
+
+
+def test_held_at_trusts_the_binding(vault: Vault) -> None:
+    """A row in the index alone gives nobody anything, and a touched secret harms no other."""
+    client = vault.clients.add("one")
+    robot = vault.agents.add(client, "robot")[0]
+    good, bad = (vault.secrets.add(client, name, Secret(KEY), TWO_HOSTS) for name in ("good", "bad"))
+    for secret in (good, bad):
+        vault.tokens.issue(secret, robot)
+        vault.write("INSERT INTO secret_hosts (host, port, secret_id) VALUES ('evil.example', 443, ?)", (secret.id,))
+    vault.write("UPDATE secrets SET provider = 'other' WHERE id = ?", (bad.id,))
+
+    assert vault.secrets.held_at(Origin("evil.example", 443), robot) == []
+    assert vault.secrets.held_at(TWO_HOSTS.endpoints[0].origin, robot) == [good]
