@@ -11,10 +11,12 @@ import pytest
 from mitmproxy import hooks
 
 from seks_addon.addon.addon import SeksAddon
+from seks_addon.handshake import accept_of
 from tests.adversarial.conftest import FRONTS, new_arena
 from tests.adversarial.harness import Arena
 from tests.support.bench import HOST, Bench
 from tests.support.faulty import HOOKS, PLACES
+from tests.support.frames import TEXT, frame
 from tests.support.proxy import wait_for
 from tests.support.raw import Answer, ClosedError, Wire, bearer
 from tests.support.upstream import Received, Send, Upstream
@@ -50,6 +52,9 @@ UNUSED = {
     "error",
     "seks_piece",
     "websocket_end",
+    "Service.credentials_at",
+    "Conversation.check",
+    "Conversation.judge",
     "AuditWriter.note",
 }
 
@@ -193,10 +198,44 @@ def break_off(bench: Bench, wire: Wire) -> None:
     wire.request("GET", "/half", bearer(bench.token), host=HOST)
 
 
+def talk(bench: Bench, wire: Wire) -> None:
+    """The host says the credential on a WebSocket, then hangs up."""
+
+    async def handler(received: Received, send: Send) -> None:
+        accept = accept_of(received.header("sec-websocket-key") or "")
+        await send(b"HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n")
+        await send(f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode())
+        await send(frame(TEXT, received.authorization.encode()))
+
+    bench.upstream.route("GET", "/half", handler)
+    wire.connect(f"{HOST}:443")
+    wire.start_tls(bench.site.home.ca_cert, HOST)
+    handshake = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("Sec-WebSocket-Version", "13"),
+    ]
+    wire.send_head("GET", "/half", bearer(bench.token), *handshake, host=HOST)
+    said = b""
+    with contextlib.suppress(ConnectionError):
+        # A refusal instead of an upgrade leaves the connection open.
+        while b"seks_refused" not in said and (piece := wire.receive()):
+            said += piece
+    assert bench.key.encode() not in said
+
+
 @pytest.mark.parametrize("when", WHEN)
 @pytest.mark.parametrize(
     ("place", "act"),
     [
+        ("seks_piece", talk),
+        ("websocket_end", talk),
+        ("Service.credentials_at", talk),
+        ("Conversation.check", talk),
+        ("Conversation.judge", talk),
+        ("Scrubber.feed", talk),
+        ("Scrubber.whole", talk),
         ("tls_failed_client", distrust),
         ("tls_failed_server", wrong_host),
         ("seks_malformed", nonsense),

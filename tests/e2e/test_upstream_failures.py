@@ -3,6 +3,7 @@
 import psutil
 import pytest
 
+from seks_addon.handshake import accept_of
 from tests.support.bench import HOST, Bench
 from tests.support.proxy import wait_for
 from tests.support.raw import ClosedError, bearer
@@ -44,6 +45,7 @@ def answers(bench: Bench, path: str, text: str | bytes) -> None:
     bench.upstream.route("GET", path, handler)
 
 
+WEBSOCKET_KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 MALFORMED = {
     "garbage": b"\x00\x01\x02 this is not HTTP \xff\xfe\r\n\r\n",
     "no-status": "HTTP/1.1 OK\n\n",
@@ -55,6 +57,25 @@ MALFORMED = {
     "early-hints": "HTTP/1.1 103 Early Hints\nLink: </style>\n\nHTTP/1.1 200 OK\nContent-Length: 0\n\n",
     "switching": "HTTP/1.1 101 Switching Protocols\nUpgrade: other\nConnection: Upgrade\n\n",
 }
+
+
+SWITCHED = {
+    "other-accept": "Upgrade: websocket\nSec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\n",
+    "other-upgrade": f"Upgrade: h2c\nSec-WebSocket-Accept: {accept_of(WEBSOCKET_KEY)}\n",
+    "protocol": f"Upgrade: websocket\nSec-WebSocket-Accept: {accept_of(WEBSOCKET_KEY)}\nSec-WebSocket-Protocol: x\n",
+}
+
+
+@pytest.mark.parametrize("name", SWITCHED)
+def test_other_websocket(bench: Bench, name: str) -> None:
+    """An upgrade to something that the handshake didn't ask for is not handed on."""
+    answers(bench, f"/malformed/{name}", f"HTTP/1.1 101 x\nConnection: upgrade\n{SWITCHED[name]}\n")
+    handshake = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
+    handshake.append(("Sec-WebSocket-Key", WEBSOCKET_KEY))
+
+    answer = bench.get(f"/malformed/{name}", bearer(bench.token), *handshake)
+
+    bench.failed(answer, "upstream_malformed")
 
 
 @pytest.mark.parametrize("name", MALFORMED)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sqlite3
 import ssl
 import threading
 from collections.abc import Iterator
@@ -315,6 +316,20 @@ def test_refused_message(bench: Bench, what: str) -> None:
     assert bench.host.ended == [(1008, f"refused by the proxy: {code}")]
     [record] = bench.records(1)
     assert (record["event"], record["outcome"], record["reason"]) == ("refused", "refused", code)
+
+
+def test_message_without_a_record(bench: Bench) -> None:
+    """While the audit log can't be written, no credential leaves in a message."""
+    with bench.connect(GATEWAY) as socket, contextlib.closing(sqlite3.connect(bench.site.home.audit)) as log:
+        log.execute("BEGIN IMMEDIATE")
+        assert ended(socket, json.dumps({"d": {"token": bench.gateway_token}})) == (
+            1011,
+            "refused by the proxy: audit_unavailable",
+        )
+
+    assert bench.host.heard == []
+    [record] = bench.records(1)
+    assert (record["event"], record["reason"]) == ("refused", "audit_unavailable")
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from typing import Any
 from mitmproxy.tools.main import mitmdump
 
 from seks_addon.addon.addon import SeksAddon
+from seks_addon.addon.conversation import Conversation
 from seks_addon.addon.exchange import Exchange
 from seks_addon.addon.service import Service
 from seks_addon.addon.upstream import Upstream
@@ -30,7 +31,8 @@ HOOKS = tuple(
 INSIDE = (
     *((Exchange, name) for name in ("count_request", "inject", "prepare_response", "_pass_response", "record_intents")),
     *((Scrubber, name) for name in ("feed", "finish", "whole")),
-    *((Service, name) for name in ("check_egress", "is_tunnelled", "reveal")),
+    *((Service, name) for name in ("check_egress", "credentials_at", "is_tunnelled", "reveal")),
+    *((Conversation, name) for name in ("check", "judge")),
     *((Upstream, name) for name in ("resolve", "pin", "is_verified_for", "start_tls_to_host")),
     *((AuditWriter, name) for name in ("intent", "outcome", "note")),
 )

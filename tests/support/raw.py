@@ -151,6 +151,10 @@ class Wire:
             self.send(body)
         return self.answer(method)
 
+    def receive(self) -> bytes:
+        """Read what comes, whatever it is; empty at the end."""
+        return self._socket.recv(CHUNK)
+
     def is_closed(self) -> bool:
         """Wait for the other side to close; False where it says something instead."""
         try:
