@@ -20,8 +20,9 @@ from websockets.typing import Subprotocol
 from seks_addon.tokens import find_lookalikes, new_token
 from tests.e2e.conftest import connect_to
 from tests.support.bench import HOST
+from tests.support.frames import BINARY, CLOSE, PING, TEXT, frame
 from tests.support.proxy import Proxy, wait_for
-from tests.support.raw import basic
+from tests.support.raw import basic, bearer
 from tests.support.site import Site
 from tests.support.talker import Talk, Talker
 
@@ -481,3 +482,36 @@ def test_many_sockets(bench: Bench) -> None:
 
     records = bench.records(40)
     assert {record["outcome"] for record in records if record["event"] == "outcome"} == {"allowed"}
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (frame(TEXT, b"not masked"), 1002),
+        (frame(TEXT, b"x", masked=True, rsv=4), 1002),
+        (frame(PING, b"x", masked=True, fin=False), 1002),
+        (frame(BINARY, masked=True, length=1 << 63), 1002),
+        (frame(TEXT, b"\xff", masked=True), 1007),
+    ],
+)
+def test_broken_frame(bench: Bench, data: bytes, code: int) -> None:
+    """An agent that breaks the protocol hears so, the host hears nothing of it, and the log isn't troubled."""
+    handshake = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
+    handshake += [("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), bearer(bench.token)]
+
+    with bench.proxy.tunnel(HOST) as wire:
+        wire.send_head("GET", "/live", *handshake, host=HOST)
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += wire.receive()
+        wire.send(data)
+        said = wire.receive()
+        assert said == frame(CLOSE, code.to_bytes(2))
+        assert wire.is_closed()
+
+    assert head.startswith(b"HTTP/1.1 101 ")
+    wait_for(lambda: bench.host.ended)
+    assert (bench.host.heard, bench.host.ended) == ([], [(code, "")])
+    assert bench.records()[1]["outcome"] == "allowed"
+    assert "Traceback" not in bench.proxy.log
+    assert "failed" not in bench.proxy.log
