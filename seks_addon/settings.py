@@ -27,7 +27,7 @@ class Intercept(StrEnum):
 
 #: The settings that have one value in text form each, those that are on or off, and those that are lists of texts.
 SCALARS: Final = ("intercept", "egress", "foreign_credentials")
-FLAGS: Final = ("tripwire_revoke",)
+FLAGS: Final = ("tripwire_revoke", "http2")
 LISTS: Final = (
     "tunnel",
     "allow_host",
@@ -58,6 +58,7 @@ class Settings:
     #: Connections for the first go to the second, as curl's option of that name; the operator vouches for both.
     connect_to: Mapping[Origin, Origin] = field(default_factory=dict)
     upstream_ca: tuple[Path, ...] = ()
+    http2: bool = False
 
     @classmethod
     def parse(  # noqa: PLR0913 - one parameter a setting
@@ -76,6 +77,7 @@ class Settings:
         allow_private: Sequence[str] = (),
         connect_to: Sequence[str] = (),
         upstream_ca: Sequence[str] = (),
+        http2: bool = False,
     ) -> "Settings":
         """Read texts; raises `ConfigError` that names the setting."""
         return cls(
@@ -96,6 +98,7 @@ class Settings:
             allow_private=tuple(_network(text) for text in allow_private),
             connect_to=dict(_redirection(text) for text in connect_to),
             upstream_ca=tuple(_certificates(text) for text in upstream_ca),
+            http2=http2,
         )
 
 

@@ -51,6 +51,8 @@ def _options(command: Any) -> Any:
                          help="Connections for the first go to the second."),
             click.option("--upstream-ca", multiple=True, metavar="FILE",
                          help="Further trust anchors for upstream certificates (PEM)."),
+            click.option("--http2/--no-http2", default=False, show_default=True,
+                         help="Speak HTTP/2, and so gRPC, with agents and hosts that offer it."),
             click.option("--log-format", type=click.Choice(logs.FORMATS), default="text", show_default=True,
                          help="How the log on standard error is written."),
             click.option("--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True,

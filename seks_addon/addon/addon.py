@@ -23,12 +23,13 @@ from seks_addon.addon.layers import (
     SeksClientTlsLayer,
     SeksHttpLayer,
     claim_of,
-    remember_address,
 )
+from seks_addon.addon.pool import remember_address
+from seks_addon.addon.pressure import Hold
 from seks_addon.addon.quiet import quiet_mitmproxy
 from seks_addon.addon.service import Service
 from seks_addon.addon.session import Session, identify, require_enabled
-from seks_addon.addon.sockets import close_for_good
+from seks_addon.addon.sockets import close_for_good, hold, open_many
 from seks_addon.addon.tunnels import TunnelWatch
 from seks_addon.addon.websocket import Piece
 from seks_addon.audit import Outcome
@@ -123,7 +124,13 @@ class SeksAddon:
     @fails_closed(shut.client)
     def client_connected(self, client: connection.Client) -> None:
         self.session(client)
-        close_for_good(ctx.master.addons.get("proxyserver").connections[client.id])
+        handler = ctx.master.addons.get("proxyserver").connections[client.id]
+        close_for_good(handler)
+        open_many(handler)
+
+    @fails_closed(shut.nothing)
+    def seks_hold(self, data: Hold) -> None:
+        hold(ctx.master.addons.get("proxyserver").connections[data.client.id], data.connection, held=data.held)
 
     @fails_closed(shut.nothing)
     def client_disconnected(self, client: connection.Client) -> None:
@@ -192,6 +199,7 @@ class SeksAddon:
     async def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
         address = data.server.address
         session = self.session(data.client)
+        session.failure = None
         if address is None or (origin := Origin(address[0], address[1])) not in session.approved:
             raise Refused("egress_denied", "A connection was asked for that no request is for.")
         remember_address(data.server)

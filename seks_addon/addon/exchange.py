@@ -36,10 +36,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger("seks.proxy")
 
 #: Headers of one hop that an answer never brings to the agent (RFC 9110 section 7.6.1), and the trailer's
-#: announcement: trailers are not passed on.
+#: announcement: it is not asked for in HTTP/2, and in HTTP/1.1 trailers are not passed on.
 _RESPONSE_HOP_BY_HOP: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"trailer", b"upgrade"}
 )
+#: Trailers that would change what the answer is (RFC 9110 section 6.5.1).
+_NO_TRAILERS: Final = _RESPONSE_HOP_BY_HOP | {
+    *(b"content-length", b"content-encoding", b"content-type", b"content-range", b"transfer-encoding", b"te"),
+    *(b"host", b"set-cookie", b"location", b"authorization", b"www-authenticate", b"cache-control"),
+}
 _MAX_PATH: Final = 2048
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 #: The standard phrases, in the place of the host's own.
@@ -110,6 +115,11 @@ class Exchange:
     def has_intents(self) -> bool:
         """Whether the use of a credential was announced to the audit log."""
         return bool(self._intents)
+
+    @property
+    def takes_trailers(self) -> bool:
+        """Whether the client said that it reads what comes behind a body."""
+        return self.head is not None and [value.lower() for value in self.head.values("te")] == ["trailers"]
 
     # What goes out.
 
@@ -233,6 +243,13 @@ class Exchange:
         fields = [field for field in scrubbed if field[0].lower() not in dropped]
         fields += [(name.encode(), value.encode()) for name, value in UPGRADE]
         response.headers.fields = tuple(fields)
+
+    def clean_trailers(self, trailers: http.Headers) -> http.Headers:
+        """Make safe what comes behind a body."""
+        fields = [(self._scrubber.whole(name), self._scrubber.whole(value)) for name, value in trailers.fields]
+        return http.Headers(
+            [h for h in fields if h[0].lower() not in _NO_TRAILERS and not any(_CONTROL.search(part) for part in h)]
+        )
 
     def _pass_response(self, chunk: bytes) -> list[bytes]:
         # An empty chunk from mitmproxy means the end; an empty one to it would end a chunked body too early.

@@ -21,6 +21,8 @@ Commands = layer.CommandGenerator[None]
 
 #: What may wait to be read as HTTP, in bytes; bodies pass and don't.
 MAX_BUFFERED: Final = 256 * 1024
+#: How mitmproxy says that a host ended the connection, in HTTP/1 and in HTTP/2.
+_CLOSED: Final = ("server closed connection", "peer closed connection")
 #: What mitmproxy's reasons for failing are called here.
 _CODES: Final = {
     ErrorCode.CONNECT_FAILED: "upstream_unreachable",
@@ -31,6 +33,9 @@ _CODES: Final = {
     ErrorCode.REQUEST_VALIDATION_FAILED: "request_malformed",
     ErrorCode.DESTINATION_UNKNOWN: "request_malformed",
     ErrorCode.REQUEST_TOO_LARGE: "body_too_large",
+    # A stream of HTTP/2 that the host ended without an answer.
+    ErrorCode.CANCEL: "upstream_unreachable",
+    ErrorCode.HTTP_1_1_REQUIRED: "upstream_unreachable",
 }
 
 
@@ -113,6 +118,6 @@ class SeksHttp1Server(Http1Server):
 
 def code_of(event: ResponseProtocolError) -> str:
     """What a failure of mitmproxy's is called in the table of refusals."""
-    if event.code is ErrorCode.GENERIC_SERVER_ERROR and event.message == "server closed connection":
+    if event.code is ErrorCode.GENERIC_SERVER_ERROR and event.message in _CLOSED:
         return "upstream_unreachable"
     return _CODES.get(event.code, "internal")

@@ -1,4 +1,4 @@
-"""HTTP as mitmproxy speaks it, with five differences.
+"""HTTP as mitmproxy speaks it, with five differences (and what `pool`, `pressure`, `http1` and `http2` say).
 
 1. a credential is injected when the connection that carries it is open and verified, just before the head is
    sent, and taken back right after;
@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from mitmproxy import http
-from mitmproxy.connection import Connection, ConnectionState, Server
+from mitmproxy.connection import Connection, Server
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import (
     DropStream,
-    GetHttpConnection,
-    HttpLayer,
     HTTPMode,
     HttpStream,
     SendHttp,
@@ -31,8 +29,11 @@ from mitmproxy.proxy.layers.http._events import (
     RequestHeaders,
     RequestProtocolError,
     RequestTrailers,
+    ResponseData,
     ResponseEndOfMessage,
+    ResponseHeaders,
     ResponseProtocolError,
+    ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Client
 from mitmproxy.proxy.layers.tcp import TCPLayer
@@ -42,6 +43,9 @@ from mitmproxy.proxy.utils import expect
 from seks_addon.addon.exchange import exchange_of, new_request_id
 from seks_addon.addon.guard import as_refusal
 from seks_addon.addon.http1 import MAX_BUFFERED, SeksHttp1Server, code_of
+from seks_addon.addon.http2 import MAX_STREAMS, SeksHttp2Server
+from seks_addon.addon.pool import GetConnection
+from seks_addon.addon.pressure import PressuredLayer
 from seks_addon.addon.respond import refusal_response
 from seks_addon.addon.websocket import SeksWebsocketLayer
 from seks_addon.refusal import Refused
@@ -69,36 +73,11 @@ class Claim:
 
 
 _claims: "weakref.WeakKeyDictionary[http.Request, Claim]" = weakref.WeakKeyDictionary()
-#: The address, as the request names it, that a connection was opened for; its own is the pinned one.
-_opened_for: "weakref.WeakKeyDictionary[Connection, tuple[str, int]]" = weakref.WeakKeyDictionary()
 
 
 def claim_of(request: http.Request) -> Claim:
     """What the request's target said."""
     return _claims[request]
-
-
-def remember_address(server: Server) -> None:
-    """Keep the address that a connection is asked for, before it is pinned to another."""
-    assert server.address is not None
-    _opened_for[server] = (server.address[0], server.address[1])
-
-
-@dataclass
-class _GetConnection(GetHttpConnection):
-    """Finds an open connection by the name that it was opened for."""
-
-    __hash__ = GetHttpConnection.__hash__
-
-    def connection_spec_matches(self, connection: Connection) -> bool:
-        return (
-            isinstance(connection, Server)
-            # One that failed is tried again; mitmproxy would repeat the error as long as the client stays.
-            and connection.error is None
-            and _opened_for.get(connection) == self.address
-            and self.tls == connection.tls
-            and self.via == connection.via
-        )
 
 
 class SeksHttpStream(HttpStream):
@@ -126,6 +105,8 @@ class SeksHttpStream(HttpStream):
         assert self.flow.response is not None
         try:
             validate_headers(self.flow.response)
+            if self._multiplexed and self.flow.response.status_code == 101:
+                raise ValueError("HTTP/2 doesn't switch protocols")
         except ValueError:
             yield commands.CloseConnection(self.flow.server_conn)
             yield from self._refuse(Refused("upstream_malformed"))
@@ -139,14 +120,20 @@ class SeksHttpStream(HttpStream):
                 yield commands.CloseConnection(self.flow.server_conn)
             yield from self._refuse(exchange.refusal)
             return True
-        return (yield from super().check_killed(emit_error_hook))
+        killed = yield from super().check_killed(emit_error_hook)
+        if killed:
+            # mitmproxy keeps it as long as the client stays.
+            yield DropStream(self.stream_id)
+        return killed
 
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
-        connection, error = yield _GetConnection(
+        connection, error = yield GetConnection(
             (self.flow.request.host, self.flow.request.port),
             self.flow.request.scheme == "https",
             self.flow.server_conn.via,
             self.flow.server_conn.transport_protocol,
+            # A WebSocket: the hook lets no other upgrade pass.
+            http1="upgrade" in self.flow.request.headers,
         )
         if error:
             yield from self.handle_protocol_error(
@@ -154,6 +141,10 @@ class SeksHttpStream(HttpStream):
             )
             return False
         self.context.server = self.flow.server_conn = connection
+        exchange = exchange_of(self.flow)
+        if connection.alpn == b"h2" and self._multiplexed and exchange and exchange.takes_trailers:
+            # The only header of one hop that HTTP/2 has. A gRPC server asks for it.
+            self.flow.request.headers.fields += ((b"te", b"trailers"),)
         yield SeksInjectHook(self.flow)
         return not (yield from self.check_killed(True))
 
@@ -172,10 +163,28 @@ class SeksHttpStream(HttpStream):
             self.request_body_buf.clear()
             yield from self._refuse(Refused("body_too_large"))
 
+    @expect(ResponseHeaders)
+    def state_wait_for_response_headers(self, event: ResponseHeaders) -> Commands:
+        response = event.response
+        if response.is_http2:
+            response.http_version = "HTTP/1.1"
+            if not event.end_stream and "content-length" not in response.headers:
+                response.headers["Transfer-Encoding"] = "chunked"
+        yield from super().state_wait_for_response_headers(event)
+
+    @expect(ResponseData, ResponseTrailers, ResponseEndOfMessage)
+    def state_stream_response_body(self, event: events.Event) -> Commands:
+        if isinstance(event, ResponseTrailers):
+            exchange = exchange_of(self.flow)
+            if exchange is None or not self._multiplexed:
+                return
+            event.trailers = exchange.clean_trailers(event.trailers)
+        yield from super().state_stream_response_body(event)
+
     def handle_protocol_error(self, event: RequestProtocolError | ResponseProtocolError) -> Commands:
         if isinstance(event, ResponseProtocolError) and self._can_still_answer:
             exchange = exchange_of(self.flow)
-            failure = exchange.session.take_failure() if exchange else None
+            failure = exchange.session.failure if exchange and event.code is ErrorCode.CONNECT_FAILED else None
             yield from self._refuse(failure or Refused(code_of(event)))
             return
         if isinstance(event, ResponseProtocolError) and self._refused:
@@ -188,7 +197,7 @@ class SeksHttpStream(HttpStream):
         exchange = exchange_of(self.flow)
         if exchange is not None and exchange.last_on_connection and self.client_state == self.state_done:
             yield commands.CloseConnection(self.flow.server_conn)
-        answered = self.server_state == self.state_done and not self._refused
+        answered = self.server_state == self.state_done and (self._multiplexed or not self._refused)
         if answered and self.client_state != self.state_done:
             # An early answer. mitmproxy ends it after the request: a client that gives that up would wait for ever.
             self._ended_early = True
@@ -234,6 +243,8 @@ class SeksHttpStream(HttpStream):
         self.flow.response = refusal_response(
             refused, exchange.request_id if exchange else new_request_id(), close=close
         )
+        if self._multiplexed and self.flow.request.method == "HEAD":
+            self.flow.response.data.content = b""
         if self.client_state != self.state_done:
             self.client_state = self.state_discard_request_body
         yield from self.send_response()
@@ -244,6 +255,11 @@ class SeksHttpStream(HttpStream):
         exchange = exchange_of(self.flow)
         if exchange is not None:
             exchange.restore(self.flow.request)
+
+    @property
+    def _multiplexed(self) -> bool:
+        """Whether the client speaks HTTP/2."""
+        return self.context.client.alpn == b"h2"
 
     @property
     def _refused(self) -> bool:
@@ -260,36 +276,27 @@ class SeksHttpStream(HttpStream):
         )
 
 
-class SeksHttpLayer(HttpLayer):
-    """mitmproxy's, with the two classes above in it."""
+class SeksHttpLayer(PressuredLayer):
+    """mitmproxy's, with the classes above in it."""
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Start):
-            self.connections[self.context.client] = SeksHttp1Server(self.context.fork())
+            speaks = SeksHttp2Server if self.context.client.alpn == b"h2" else SeksHttp1Server
+            self.connections[self.context.client] = speaks(self.context.fork())
         if isinstance(event, events.ConnectionEvent) and self._is_forgotten(event.connection):
             return
         try:
             yield from super()._handle_event(event)
-            if isinstance(event, events.DataReceived) and (to_host := self.connections.get(event.connection)):
-                reader = to_host.context.layers[-1]
+            if isinstance(event, events.DataReceived):
+                reader = self.reader(event.connection)
                 if isinstance(reader, Http1Client) and len(reader.buf) > MAX_BUFFERED:
                     # A head, or the line of a chunk, that doesn't end.
                     yield commands.CloseConnection(event.connection)
+            yield from self.settle()
         except Exception as error:  # noqa: BLE001
             # mitmproxy would log it with its text, and leave the client waiting. HTTP/1 trailers end here.
             as_refusal("http layer", error)
             yield commands.CloseConnection(self.context.client)
-
-    def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
-        # mitmproxy keeps ended connections as long as the client stays. One request is under way, and it wants another.
-        for connection in list(self.connections):
-            if (
-                isinstance(connection, Server)
-                and connection.state is ConnectionState.CLOSED
-                and connection not in self.waiting_for_establishment
-            ):
-                del self.connections[connection]
-        yield from super().get_connection(event, reuse=reuse)
 
     def _is_forgotten(self, connection: Connection) -> bool:
         return (
@@ -297,6 +304,11 @@ class SeksHttpLayer(HttpLayer):
         )
 
     def make_stream(self, stream_id: int) -> Commands:
+        to_agent = self.connections[self.context.client]
+        if isinstance(to_agent, SeksHttp2Server) and len(self.streams) >= 2 * MAX_STREAMS:
+            # Those that were reset while something was waited for are still here.
+            yield from to_agent.turn_away(stream_id)
+            return
         self.streams[stream_id] = SeksHttpStream(self.context.fork(), stream_id)
         yield from self.event_to_child(self.streams[stream_id], events.Start())
 

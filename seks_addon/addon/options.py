@@ -18,7 +18,7 @@ FIXED: Final[Mapping[str, Any]] = MappingProxyType(
         "connection_strategy": "lazy",
         "upstream_cert": False,
         "add_upstream_certs_to_client_chain": False,
-        # HTTP/1.1 and WebSocket only: no other protocol passes unseen.
+        # HTTP/1.1 and WebSocket only: no other protocol passes unseen. `seks_http2` is what adds HTTP/2.
         "mode": ["regular"],
         "http2": False,
         "http3": False,

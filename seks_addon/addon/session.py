@@ -30,10 +30,6 @@ class Session:
     failure: Refused | None = None
     exchanges: "set[Exchange]" = field(default_factory=set)
 
-    def take_failure(self) -> Refused | None:
-        failure, self.failure = self.failure, None
-        return failure
-
 
 def identify(vault: Vault, authorization: str | None, *, required: bool) -> Agent:
     """Tell which agent a `Proxy-Authorization` names; raises `Refused`.

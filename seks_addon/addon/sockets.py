@@ -1,13 +1,17 @@
-"""Closing for good.
+"""What mitmproxy's handler of a client does with its sockets.
 
 mitmproxy closes a connection by cancelling the task that reads from it. A task that waits for its turn at that moment
 ends without having closed the socket: one more file descriptor is open until the client goes, or longer.
 """
 
 import asyncio
+from collections import defaultdict
+from functools import partial
 from typing import Any
 
 from mitmproxy.connection import Connection, ConnectionState
+
+from seks_addon.addon.http2 import MAX_STREAMS
 
 
 def close_for_good(handler: Any) -> None:
@@ -28,3 +32,19 @@ def close_for_good(handler: Any) -> None:
         transport.handler.add_done_callback(ended)
 
     handler.close_connection = close_connection
+
+
+def open_many(handler: Any) -> None:
+    """Let a client have a connection to its host for each of its streams: mitmproxy lets it have five."""
+    handler.max_conns = defaultdict(partial(asyncio.Semaphore, MAX_STREAMS))
+
+
+def hold(handler: Any, connection: Connection, *, held: bool) -> None:
+    """Stop reading from a connection, or go on."""
+    io = handler.transports.get(connection)
+    if io is not None and io.writer is not None and not io.writer.is_closing():
+        transport = io.writer.transport
+        if held:
+            transport.pause_reading()
+        else:
+            transport.resume_reading()

@@ -6,7 +6,7 @@ import ipaddress
 import socket
 import weakref
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,9 @@ LOOKUP_TIMEOUT: Final = 10.0
 LOOKUPS: Final = 128
 LOOKUPS_AN_AGENT: Final = 16
 
-_ALPN: Final = b"http/1.1"
+#: What is offered, the best first (RFC 7301).
+_HTTP1: Final = (b"http/1.1",)
+_HTTP2: Final = (b"h2", *_HTTP1)
 
 
 class Upstream:
@@ -41,7 +43,8 @@ class Upstream:
         self._guard = AddressGuard(settings.allow_private)
         self._resolver = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="seks-lookup")
         self._lookups: Counter[str] = Counter()
-        self._to_agents, self._certificates = _agent_side(ca.load(settings.home))
+        self._alpn = _HTTP2 if settings.http2 else _HTTP1
+        self._to_agents, self._certificates = _agent_side(ca.load(settings.home), self._alpn)
         self._to_hosts = _host_side(settings.upstream_ca)
         self._origins: weakref.WeakKeyDictionary[connection.Server, Origin] = weakref.WeakKeyDictionary()
         self._verified: weakref.WeakSet[connection.Server] = weakref.WeakSet()
@@ -112,7 +115,8 @@ class Upstream:
             done = lib.X509_VERIFY_PARAM_set1_host(parameters, name, len(name))
         if done != 1:
             raise RuntimeError("OpenSSL refused the name to verify")
-        ssl_conn.set_alpn_protos([_ALPN])
+        # Whatever the agent speaks, unless the request can't be had in HTTP/2.
+        ssl_conn.set_alpn_protos(list(data.conn.alpn_offers or self._alpn))
         ssl_conn.set_connect_state()
         data.ssl_conn = ssl_conn
 
@@ -144,9 +148,11 @@ class Upstream:
         data.ssl_conn = ssl_conn
 
 
-def _agent_side(authority: ca.Authority) -> tuple[SSL.Context, certs.CertStore]:
+def _agent_side(authority: ca.Authority, alpn: Sequence[bytes]) -> tuple[SSL.Context, certs.CertStore]:
     context = _context(SSL.TLS_SERVER_METHOD)
-    context.set_alpn_select_callback(lambda _, offers: _ALPN if _ALPN in offers else SSL.NO_OVERLAPPING_PROTOCOLS)
+    context.set_alpn_select_callback(
+        lambda _, offers: next((name for name in alpn if name in offers), SSL.NO_OVERLAPPING_PROTOCOLS)
+    )
     # The store signs leaves and keeps the last hundred or so. It types its key as RSA and takes any.
     store = certs.CertStore(
         default_privatekey=authority.key,  # type: ignore[arg-type]
