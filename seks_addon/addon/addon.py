@@ -15,7 +15,7 @@ from mitmproxy.proxy.layers.tls import ServerTLSLayer
 from seks_addon import strict
 from seks_addon.addon import options, shut
 from seks_addon.addon.conversation import Conversation
-from seks_addon.addon.exchange import Exchange, exchange_of
+from seks_addon.addon.exchange import ACCEPT_CODINGS, Exchange, exchange_of
 from seks_addon.addon.guard import fails_closed
 from seks_addon.addon.http1 import Malformed
 from seks_addon.addon.layers import (
@@ -253,7 +253,7 @@ class SeksAddon:
         fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head.headers]
         if decision.substitutions or exchange.body_places:
             # Appended, so that the places of the tokens stay where they are.
-            fields = [(n, b"identity" if n.lower() == b"accept-encoding" else v) for n, v in fields]
+            fields = [(n, b"identity" if n.lower() in ACCEPT_CODINGS else v) for n, v in fields]
             if not head.values("accept-encoding"):
                 fields.append((b"Accept-Encoding", b"identity"))
         flow.request.headers.fields = exchange.judged = tuple(fields)

@@ -45,6 +45,9 @@ _NO_TRAILERS: Final = _RESPONSE_HOP_BY_HOP | {
     *(b"content-length", b"content-encoding", b"content-type", b"content-range", b"transfer-encoding", b"te"),
     *(b"host", b"set-cookie", b"location", b"authorization", b"www-authenticate", b"cache-control"),
 }
+#: Headers that name the codings of a body, or of the messages in it (gRPC over HTTP/2, Connect), and their requests.
+ACCEPT_CODINGS: Final = frozenset({b"accept-encoding", b"grpc-accept-encoding", b"connect-accept-encoding"})
+_CODINGS: Final = ("content-encoding", "grpc-encoding", "connect-content-encoding")
 _MAX_PATH: Final = 2048
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 #: The standard phrases, in the place of the host's own.
@@ -215,7 +218,7 @@ class Exchange:
         if self.carries_credential:
             if response.status_code == 206:
                 raise Refused("response_unsafe", "The host sent a part of an answer, which can't be made safe.")
-            codings = response.headers.get_all("content-encoding")
+            codings = [coding for name in _CODINGS for coding in response.headers.get_all(name)]
             if any(coding.strip().lower() not in ("", "identity") for coding in codings):
                 raise Refused("response_unsafe", "The host encoded its answer although it was asked not to.")
             if response.headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":

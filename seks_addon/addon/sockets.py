@@ -40,11 +40,19 @@ def open_many(handler: Any) -> None:
 
 
 def hold(handler: Any, connection: Connection, *, held: bool) -> None:
-    """Stop reading from a connection, or go on."""
+    """Stop reading from a connection, or go on. asyncio reads a little ahead, then the sender has to wait."""
     io = handler.transports.get(connection)
-    if io is not None and io.writer is not None and not io.writer.is_closing():
-        transport = io.writer.transport
-        if held:
-            transport.pause_reading()
-        else:
-            transport.resume_reading()
+    if io is None or io.reader is None:
+        return
+    if not held:
+        io.reader.read.go_on.set()
+        del io.reader.read
+        return
+    read, go_on = io.reader.read, asyncio.Event()
+
+    async def read_later(size: int) -> bytes:
+        await go_on.wait()
+        return bytes(await read(size))
+
+    read_later.go_on = go_on  # type: ignore[attr-defined]
+    io.reader.read = read_later

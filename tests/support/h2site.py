@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,7 +31,7 @@ class H2Request:
     stream: int
     fields: Headers
     connection: int
-    body: bytes = b""
+    body: bytearray = field(default_factory=bytearray)
     complete: bool = False
     reset: bool = False
 
@@ -129,6 +129,8 @@ class Side:
         self.site, self._socket, self.number = site, tls, number
         self.open: dict[int, H2Request] = {}
         self.pending: dict[int, Pending] = {}
+        self.later: list[tuple[threading.Event, Callable[[], None]]] = []
+        """What is done when an event is set."""
         self.closed = False
         config = h2.config.H2Configuration(
             client_side=False,
@@ -148,6 +150,9 @@ class Side:
         self._socket.settimeout(TICK)
         try:
             while not self.closed:
+                for due in [entry for entry in self.later if entry[0].is_set()]:
+                    self.later.remove(due)
+                    due[1]()
                 self.pump()
                 try:
                     data = self._socket.recv(CHUNK)

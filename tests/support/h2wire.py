@@ -32,7 +32,7 @@ class Stream:
 
     headers: Headers | None = None
     trailers: Headers = field(default_factory=list)
-    body: bytes = b""
+    body: bytearray = field(default_factory=bytearray)
     ended: bool = False
     reset: int | None = None
 
@@ -147,7 +147,7 @@ class H2Wire:
             self.receive()
         assert found.headers is not None
         headers = [(name, value) for name, value in found.headers if name != ":status"]
-        return H2Answer(int(dict(found.headers)[":status"]), "", headers, found.body, found.trailers)
+        return H2Answer(int(dict(found.headers)[":status"]), "", headers, bytes(found.body), found.trailers)
 
     def ask(self, method: str, path: str, *headers: tuple[str, str], host: str, body: bytes | None = None) -> H2Answer:
         """Send a request and read the answer."""
@@ -172,6 +172,6 @@ def h2_tunnel(proxy: Proxy, host: str, **options: Any) -> Iterator[H2Wire]:
     with proxy.wire() as wire:
         answer = wire.connect(f"{host}:443")
         assert answer.status == 200, answer.text()
-        tls = wire.start_tls(proxy.site.home.ca_cert, host, protocols=["h2"])
+        tls = wire.start_tls(proxy.site.home.ca_cert, host, offers=["h2"])
         assert tls.selected_alpn_protocol() == "h2"
         yield H2Wire(wire, **options)
