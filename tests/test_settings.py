@@ -153,6 +153,14 @@ def test_config_knows_every_setting(tmp_path: Path, name: str) -> None:
         assert load_config(Home(tmp_path)) == {name: "x"}
 
 
+@pytest.mark.parametrize("name", FLAGS)
+def test_config_of_what_is_on_or_off(tmp_path: Path, name: str) -> None:
+    """So may those that are on or off."""
+    (tmp_path / "config.toml").write_text(f"{name} = true\n")
+
+    assert load_config(Home(tmp_path)) == {name: True}
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -162,6 +170,8 @@ def test_config_knows_every_setting(tmp_path: Path, name: str) -> None:
         (b'deny-host = "localhost"\n', "'deny_host' must be a list"),
         (b'tripwire-revoke = "no"\n', "'tripwire_revoke' must be true or false"),
         (b'egress = "a"\negress = "b"\n', "config.toml: "),
+        (b'http2 = "no"\n', "'http2' must be true or false"),
+        (b"http2 = 1\n", "'http2' must be true or false"),
     ],
 )
 def test_config_that_is_wrong(tmp_path: Path, text: bytes, named: str) -> None:

@@ -154,7 +154,7 @@ class _Edge(Http2Connection):
             return
         self.tidy(event.live)
         for stream_id in event.credit:
-            self.h2_conn.acknowledge_received_data(self._owed.pop(stream_id), stream_id)
+            self.h2_conn.acknowledge_received_data(self._owed.pop(stream_id, 0), stream_id)
         yield from self.flush()
 
     def handle_h2_event(self, event: h2.events.Event) -> layer.CommandGenerator[bool]:

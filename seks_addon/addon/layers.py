@@ -168,7 +168,7 @@ class SeksHttpStream(HttpStream):
         response = event.response
         if response.is_http2:
             response.http_version = "HTTP/1.1"
-            if not event.end_stream and "content-length" not in response.headers:
+            if self.flow.request.is_http11 and "content-length" not in response.headers:
                 response.headers["Transfer-Encoding"] = "chunked"
         yield from super().state_wait_for_response_headers(event)
 

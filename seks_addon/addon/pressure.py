@@ -44,6 +44,7 @@ class PressuredLayer(ConnectionPool):
 
     def settle(self) -> Commands:
         """Forget what is over, give credit where there is room, hold who sends too much."""
+        self._held &= self.connections.keys()
         for connection in list(self.connections):
             reader = self.reader(connection)
             if isinstance(reader, SeksHttp2Server | SeksHttp2Client):

@@ -56,6 +56,7 @@ UNUSED = {
     "Conversation.check",
     "Conversation.judge",
     "AuditWriter.note",
+    "seks_hold",
 }
 
 

@@ -57,6 +57,7 @@ def test_good(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         listen = "127.0.0.1:0"
         workers = 2
         intercept = "bound"
+        http2 = true
         egress = "list"
         tunnel = ["*.example.com"]
         allow-host = ["**.openai.com"]

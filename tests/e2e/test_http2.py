@@ -2,16 +2,21 @@
 
 import contextlib
 import json
+import socket
+import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
+import trustme
 from h2.errors import ErrorCodes
 from hyperframe.frame import GoAwayFrame
 
 from tests.support.bench import Bench
 from tests.support.h2site import H2Request, H2Site
-from tests.support.h2wire import H2Answer, H2Wire, ResetStreamError, h2_tunnel, pseudo
+from tests.support.h2wire import H2Wire, ResetStreamError, h2_tunnel, pseudo
 from tests.support.proxy import Proxy, wait_for
 from tests.support.raw import Answer, ClosedError, bearer
 from tests.support.site import Site
@@ -206,7 +211,7 @@ def test_refusals(bench: Bench, host2: H2Site, fields: list[tuple[str, str]], co
         (name, value.replace("{}", f"Bearer {bench.token}" if name == "authorization" else bench.token))
         for name, value in fields
     ]
-    host2.handlers["/held"] = hold(host2)
+    host2.handlers["/held"] = Held(host2)
     with h2_tunnel(bench.proxy, H2HOST) as wire:
         held = wire.request("GET", "/held", host=H2HOST)
         wire.head(held)
@@ -215,10 +220,6 @@ def test_refusals(bench: Bench, host2: H2Site, fields: list[tuple[str, str]], co
 
         assert wire.answer(held).body == b"first, last"
     assert [request.path for request in host2.requests] == ["/held"]
-
-
-def hold(site: H2Site) -> "Held":
-    return Held(site)
 
 
 class Held:
@@ -288,13 +289,45 @@ def test_trailers(bench: Bench, host2: H2Site) -> None:
 
 
 def test_only_trailers(bench: Bench, host2: H2Site) -> None:
-    """An answer that is a head and ends with it, as gRPC's errors do."""
+    """An answer that is a head and ends with it, as gRPC's errors do; others on its connection go on."""
     host2.handlers["/only"] = lambda request: request.side.send(request, b"", ("grpc-status", "5"))
+    host2.handlers["/held"] = Held(host2)
+    with h2_tunnel(bench.proxy, H2HOST) as wire:
+        held = wire.request("GET", "/held", host=H2HOST)
+        wire.head(held)
+        answer = wire.ask("GET", "/only", bearer(bench.token), host=H2HOST)
+        host2.release.set()
 
-    answer = ask(bench, "h2", H2HOST, "/only")
+        assert (answer.header("grpc-status"), answer.trailers, answer.body) == ("5", [], b"")
+        assert wire.answer(held).body == b"first, last"
+    with bench.proxy.tunnel(H2HOST) as wire1:
+        for _ in range(2):
+            plain = wire1.request("GET", "/only", bearer(bench.token), host=H2HOST)
+            assert (plain.header("grpc-status"), plain.body, plain.closes) == ("5", b"", False)
 
-    assert isinstance(answer, H2Answer)
-    assert (answer.header("grpc-status"), answer.trailers, answer.body) == ("5", [], b"")
+
+def test_old_agent(bench: Bench) -> None:
+    """An agent that speaks HTTP/1.0 gets no chunks: its answer ends with the connection."""
+    with bench.proxy.tunnel(H2HOST) as wire:
+        wire.send(f"GET /echo HTTP/1.0\r\nHost: {H2HOST}\r\n\r\n".encode())
+        answer = wire.answer()
+
+        assert answer.status == 200
+        assert answer.header("transfer-encoding") is None
+        assert answer.json()["body"] == ""
+
+
+@pytest.mark.parametrize("name", ["content-encoding", "grpc-encoding", "connect-content-encoding"])
+def test_encoded_answer(bench: Bench, host2: H2Site, name: str) -> None:
+    """An answer that is encoded, as a whole or message by message, can't be scrubbed: it wasn't asked for."""
+    host2.handlers["/encoded"] = lambda request: request.side.send(request, b"encoded", (name, "gzip"))
+    with h2_tunnel(bench.proxy, H2HOST) as wire:
+        asks = [("accept-encoding", "gzip"), ("grpc-accept-encoding", "gzip"), ("connect-accept-encoding", "gzip")]
+        answer = wire.ask("GET", "/encoded", bearer(bench.token), *asks, host=H2HOST)
+        serves(bench, wire, H2HOST)
+
+    bench.failed(answer, "response_unsafe")
+    assert {host2.requests[0].header(asked) for asked, _ in asks} == {"identity"}
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -352,7 +385,7 @@ def test_host_goes_away(bench: Bench, host2: H2Site, agent: str) -> None:
 
 def test_host_goes_away_without_answering(bench: Bench, host2: H2Site) -> None:
     """A stream that the host doesn't take any more is answered; one that it takes goes on."""
-    host2.handlers["/held"] = hold(host2)
+    host2.handlers["/held"] = Held(host2)
     with h2_tunnel(bench.proxy, H2HOST) as wire:
         held = wire.request("GET", "/held", host=H2HOST)
         wire.head(held)
@@ -367,7 +400,7 @@ def test_host_goes_away_without_answering(bench: Bench, host2: H2Site) -> None:
 
 def test_agent_goes_away(bench: Bench, host2: H2Site) -> None:
     """An agent that says it opens no more streams gets the answers to those that are open."""
-    host2.handlers["/held"] = hold(host2)
+    host2.handlers["/held"] = Held(host2)
     with h2_tunnel(bench.proxy, H2HOST) as wire:
         held = wire.request("GET", "/held", host=H2HOST)
         wire.head(held)
@@ -397,7 +430,7 @@ def test_host_resets(bench: Bench, host2: H2Site) -> None:
 @pytest.mark.parametrize("host", HOSTS)
 def test_agent_resets(bench: Bench, host2: H2Site, host: str) -> None:
     """A stream that the agent resets ends at the host too, and is on record; the others go on."""
-    host2.handlers["/held"] = hold(host2)
+    host2.handlers["/held"] = Held(host2)
     path = "/held" if host == H2HOST else "/chunked/100000000"
     with h2_tunnel(bench.proxy, host, reads=False) as wire:
         stream = wire.request("GET", path, bearer(bench.token), host=host)
@@ -477,3 +510,52 @@ def test_unverified_host(bench: Bench, folder: Path) -> None:
 
             assert [wire.answer(stream).code for stream in streams] == ["upstream_untrusted"] * 5
         assert stranger.requests == []
+
+
+class Chooser:
+    """A host that says which protocol was agreed on, and nothing else."""
+
+    def __init__(self, host: str, protocols: list[str]) -> None:
+        self.ca, self.chosen = trustme.CA(), list[str | None]()
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._tls.set_alpn_protocols(protocols)
+        self.ca.issue_cert(host).configure_cert(self._tls)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                with client, self._tls.wrap_socket(client, server_side=True) as tls:
+                    self.chosen.append(tls.selected_alpn_protocol())
+
+
+@pytest.mark.parametrize(("headers", "chosen"), [([], "h2"), ([("Upgrade", "websocket")], "http/1.1")])
+def test_websocket(folder: Path, tmp_path: Path, headers: list[tuple[str, str]], chosen: str) -> None:
+    """A WebSocket's handshake is HTTP/1.1: such a request isn't sent over HTTP/2, all others are."""
+    host = "sockets.example.com"
+    site = Site(folder / f"sockets-{len(headers)}")
+    key = [
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Key", "bm90IGEgc2VjcmV0IGtleQ=="),
+        ("Sec-WebSocket-Version", "13"),
+    ]
+    with Chooser(host, ["h2", "http/1.1"]) as server:
+        server.ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        reach = ["--connect-to", f"{host}:443:127.0.0.1:{server.port}", "--upstream-ca", str(tmp_path / "ca.pem")]
+        with Proxy(site, "--http2", *reach) as proxy, proxy.tunnel(host) as wire:
+            answer = wire.request("GET", "/", *headers, *key, host=host)
+
+    assert answer.code == "upstream_unreachable"
+    assert server.chosen == [chosen]

@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.conftest import bound_site
 from tests.support.bench import HOST, Bench
+from tests.support.h2wire import h2_tunnel
 from tests.support.mitmdump import Mitmdump
 from tests.support.proxy import PATIENCE, ROOT, wait_for
 from tests.support.raw import bearer
@@ -114,6 +115,21 @@ def test_defaults_that_are_changed(hosts: Upstream, reach: list[str], folder: Pa
         Bench(proxy, hosts).serves()
 
         assert proxy.stop(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize("by", ["option", "config"])
+def test_http2(hosts: Upstream, reach: list[str], folder: Path, by: str) -> None:
+    """HTTP/2 is switched on by the option, or by the home's configuration."""
+    site = bound_site(folder / f"http2-{by}")
+    if by == "config":
+        (site.home.root / "config.toml").write_text("http2 = true\n")
+    options = ["--set", "seks_http2=true"] if by == "option" else []
+    with Mitmdump(site, *reach, more=options) as proxy, h2_tunnel(proxy, HOST) as wire:
+        token = site.token("openai")
+        answer = wire.ask("GET", "/echo", bearer(token), host=HOST)
+
+        assert answer.header("x-echo-authorization") == f"Bearer {token}"
+        assert hosts.requests[-1].authorization == f"Bearer {site.credentials[0]}"
 
 
 def test_home_that_is_none(folder: Path) -> None:
