@@ -108,7 +108,7 @@ class SeksHttpStream(HttpStream):
             if self._multiplexed and self.flow.response.status_code == 101:
                 raise ValueError("HTTP/2 doesn't switch protocols")
         except ValueError:
-            yield commands.CloseConnection(self.flow.server_conn)
+            yield from self._leave_host()
             yield from self._refuse(Refused("upstream_malformed"))
             return True
         return False
@@ -117,7 +117,7 @@ class SeksHttpStream(HttpStream):
         exchange = exchange_of(self.flow)
         if exchange is not None and exchange.refusal is not None and not exchange.answered:
             if self.flow.response is not None:
-                yield commands.CloseConnection(self.flow.server_conn)
+                yield from self._leave_host()
             yield from self._refuse(exchange.refusal)
             return True
         killed = yield from super().check_killed(emit_error_hook)
@@ -250,6 +250,14 @@ class SeksHttpStream(HttpStream):
         yield from self.send_response()
         # What the host still says is nobody's business.
         self.server_state = self.state_errored
+
+    def _leave_host(self) -> Commands:
+        """End what the host still has to say, and nothing else that it is asked."""
+        host = self.flow.server_conn
+        if host.alpn == b"h2":
+            yield SendHttp(RequestProtocolError(self.stream_id, "left", ErrorCode.CANCEL), host)
+        else:
+            yield commands.CloseConnection(host)
 
     def _restore(self) -> None:
         exchange = exchange_of(self.flow)
