@@ -1,6 +1,9 @@
 """Heads of HTTP/2 requests: what HTTP/1.1 can say the same way, and nothing else."""
 
+import h11
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seks_addon.h2head import Field, read_head
 from seks_addon.refusal import Refused
@@ -154,6 +157,34 @@ def test_another_host(host: bytes) -> None:
         read_head([*PSEUDO, (b"host", host)], ended=True)
 
     assert caught.value.code == "authority_mismatch"
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        [b"a", b"x-own", b"GET", b"/", b" ", b"\r\n", b"\n", b"\0", b":", b"\t", b"\x85", b"\xff", b"H", b"%0a"]
+    ),
+    max_size=4,
+).map(b"".join)
+
+
+@given(PIECES, PIECES, PIECES, st.lists(st.tuples(PIECES, PIECES), max_size=3))
+def test_one_reading(method: bytes, path: bytes, authority: bytes, fields: list[Field]) -> None:
+    """What is accepted is, written as HTTP/1.1, one request with exactly these headers."""
+    pseudo = [(b":method", method), (b":scheme", b"https"), (b":authority", authority), (b":path", b"/" + path)]
+    try:
+        head = read_head([*pseudo, *fields], ended=True)
+    except Refused:
+        return
+
+    lines = [b"%b %b HTTP/1.1" % (head.method, head.path), *(b"%b: %b" % field for field in head.fields), b"", b""]
+    parser = h11.Connection(h11.SERVER)
+    parser.receive_data(b"\r\n".join(lines))
+    request = parser.next_event()
+    assert isinstance(request, h11.Request)
+    assert (request.method, request.target) == (method, b"/" + path)
+    assert [tuple(field) for field in request.headers.raw_items()] == list(head.fields)
+    assert parser.next_event() is not h11.ERROR
+    assert parser.trailing_data == (b"", False)
 
 
 def refused(fields: list[Field]) -> None:

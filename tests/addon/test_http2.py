@@ -16,7 +16,7 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import RequestEndOfMessage, RequestHeaders, ResponseProtocolError
 from mitmproxy.proxy.layers.http._http2 import Http2Client
 
-from seks_addon.addon.http2 import Budget, SeksH2Connection, SeksHttp2Client
+from seks_addon.addon.http2 import Budget, SeksH2Connection, SeksHttp2Client, Tend
 
 CREDENTIAL = "sk-FAKE-not-a-real-key-http2"
 
@@ -130,6 +130,22 @@ def test_no_head_waits() -> None:
 
     assert failures(given) == [3]
     assert not pair.layer.stream_queue
+    # What still comes of it goes nowhere.
+    assert pair.tell(RequestEndOfMessage(3)) == []
+
+
+def test_stream_that_nobody_cares_for() -> None:
+    """A stream whose request was given up is reset at the host, and nothing of it is kept."""
+    pair = Pair(SeksHttp2Client)
+    pair.request(1)
+
+    pair.tell(Tend([], live=[1]))
+    kept = dict(pair.layer.our_stream_id)
+    pair.tell(Tend([], live=[]))
+
+    assert kept == {1: 1}
+    assert [event.stream_id for event in pair.received if isinstance(event, h2.events.StreamReset)] == [1]
+    assert (pair.layer.our_stream_id, pair.layer.their_stream_id, pair.layer.streams) == ({}, {}, {})
 
 
 def test_small_pieces_that_wait() -> None:

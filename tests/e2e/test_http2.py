@@ -259,9 +259,13 @@ def test_few_streams(limit: int, folder: Path, tmp_path: Path) -> None:
         with Proxy(site, "--http2", *reach) as proxy, h2_tunnel(proxy, H2HOST) as wire:
             token = site.token("openai")
             assert wire.ask("GET", "/echo", bearer(token), host=H2HOST).status == 200
-            streams = [wire.request("GET", "/echo", bearer(token), host=H2HOST) for _ in range(20)]
+            host.handlers["/held"] = Held(host)
+            streams = [wire.request("GET", "/held", bearer(token), host=H2HOST) for _ in range(20)]
+            for stream in streams:
+                wire.head(stream)
+            host.release.set()
 
-            assert {wire.answer(stream).status for stream in streams} == {200}
+            assert {wire.answer(stream).body for stream in streams} == {b"first, last"}
         assert {request.authorization for request in host.requests} == {f"Bearer {site.credentials[0]}"}
 
 

@@ -123,7 +123,7 @@ def test_http2(hosts: Upstream, reach: list[str], folder: Path, by: str) -> None
     site = bound_site(folder / f"http2-{by}")
     if by == "config":
         (site.home.root / "config.toml").write_text("http2 = true\n")
-    options = ["--set", "seks_http2=true"] if by == "option" else []
+    options = ["--set", "flow_detail=4", *(["--set", "seks_http2=true"] if by == "option" else [])]
     with Mitmdump(site, *reach, more=options) as proxy, h2_tunnel(proxy, HOST) as wire:
         token = site.token("openai")
         answer = wire.ask("GET", "/echo", bearer(token), host=HOST)
