@@ -287,6 +287,8 @@ class SeksHttp2Client(_Edge, Http2Client):
     """HTTP/2 towards the host."""
 
     h2_conf = h2.config.H2Configuration(**Http2Connection.h2_conf_defaults, client_side=True)
+    #: Until the host says how many streams it takes, which is the first that it has to say.
+    provisional_max_concurrency: int | None = 1
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -299,6 +301,11 @@ class SeksHttp2Client(_Edge, Http2Client):
         if self._leaving:
             return 0
         return self.provisional_max_concurrency or self.h2_conn.remote_settings.max_concurrent_streams
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the host hasn't said yet how many streams it takes."""
+        return self.provisional_max_concurrency is not None
 
     @property
     def is_done(self) -> bool:

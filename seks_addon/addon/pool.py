@@ -96,9 +96,13 @@ class ConnectionPool(HttpLayer):
 
     def serve_waiting(self) -> Commands:
         """Give connections to those that wait for one, and open what is missing."""
+        if not self._waiting:
+            return
         for get in list(self._waiting):
             if (connection := self._free_for(get)) is not None:
                 yield from self._complete(get, (connection, None))
+        if any(self._is_open(connection) and self._is_new(connection) for connection in self.connections):
+            return
         # One at first: it may have room for all.
         at_once = len(self._waiting) if self._speaks_http1() else min(1, len(self._waiting))
         for get in self._waiting[len(self._opening) : at_once]:
@@ -143,6 +147,10 @@ class ConnectionPool(HttpLayer):
 
     def _is_open(self, connection: Connection) -> bool:
         return isinstance(connection, Server) and connection.connected and connection not in self._opening
+
+    def _is_new(self, connection: Connection) -> bool:
+        reader = self.reader(connection)
+        return isinstance(reader, SeksHttp2Client) and reader.is_new
 
     def _speaks_http1(self) -> bool:
         return any(self._is_open(connection) and connection.alpn != b"h2" for connection in self.connections)

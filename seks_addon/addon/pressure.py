@@ -4,6 +4,8 @@ An HTTP/2 sender is held by the stream: it gets no more credit. One that speaks 
 which isn't read from for a while. Where the taker speaks HTTP/1.1, mitmproxy waits for its socket.
 """
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mitmproxy.connection import Client, Connection, Server
@@ -45,6 +47,10 @@ class PressuredLayer(ConnectionPool):
     def settle(self) -> Commands:
         """Forget what is over, give credit where there is room, hold who sends too much."""
         self._held &= self.connections.keys()
+        streams: defaultdict[Connection, list[int]] = defaultdict(list)
+        for stream_id, stream in self.streams.items():
+            streams[stream.context.client].append(stream_id)
+            streams[stream.context.server].append(stream_id)
         for connection in list(self.connections):
             reader = self.reader(connection)
             if isinstance(reader, SeksHttp2Server | SeksHttp2Client):
@@ -60,13 +66,12 @@ class PressuredLayer(ConnectionPool):
             elif isinstance(reader, Http1Client) and self._is_abandoned(reader):
                 yield commands.CloseConnection(connection)
             else:
-                yield from self._hold(connection)
+                yield from self._hold(connection, streams[connection])
         yield from self.serve_waiting()
 
-    def _hold(self, connection: Connection) -> Commands:
+    def _hold(self, connection: Connection, streams: Iterable[int]) -> Commands:
         """Stop reading from, or go on reading from, a connection with one stream."""
-        streams = [s for s in self.streams.values() if connection in (s.context.client, s.context.server)]
-        waiting = max((self._waiting_behind(connection, stream.stream_id) for stream in streams), default=0)
+        waiting = max((self._waiting_behind(connection, stream_id) for stream_id in streams), default=0)
         held = waiting > (STREAM_WINDOW // 2 if connection in self._held else STREAM_WINDOW)
         if held != (connection in self._held):
             self._held ^= {connection}

@@ -42,9 +42,9 @@ def host2() -> Iterator[H2Site]:
 
 
 @pytest.fixture(scope="module")
-def proxy(host1: Upstream, host2: H2Site, folder: Path) -> Iterator[Proxy]:
+def proxy(host1: Upstream, host2: H2Site, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """A proxy that speaks HTTP/2."""
-    site = Site(folder / "http2")
+    site = Site(tmp_path_factory.mktemp("http2") / "home")
     site.secret("openai")
     reach = [*host1.connect_to(), "--upstream-ca", str(host1.write_ca(folder / "host1-ca.pem"))]
     reach += [*host2.connect_to(), "--upstream-ca", str(host2.write_ca(folder / "host2-ca.pem"))]

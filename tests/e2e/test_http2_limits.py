@@ -28,9 +28,9 @@ from tests.support.raw import ClosedError, bearer
 from tests.support.upstream import Received, Send
 
 MIB = 1 << 20
-SIZE = 32 * MIB
+SIZE = 64 * MIB
 #: What the operating system's sockets may hold besides, in both directions and on both sides.
-SLACK = 16 * MIB
+SLACK = 40 * MIB
 
 
 class UnknownFrame(Frame):

@@ -140,6 +140,8 @@ class Side:
         )
         self.http = h2.connection.H2Connection(config)
         self.http.local_settings.max_concurrent_streams = site.streams
+        # h2 would announce what was there before.
+        self.http.local_settings.acknowledge()
         self.http.initiate_connection()
 
     def close(self) -> None:
