@@ -14,7 +14,7 @@ import trustme
 from h2.errors import ErrorCodes
 from hyperframe.frame import GoAwayFrame
 
-from tests.support.bench import Bench
+from tests.support.bench import Bench, refusal
 from tests.support.h2site import H2Request, H2Site
 from tests.support.h2wire import H2Wire, ResetStreamError, h2_tunnel, pseudo
 from tests.support.proxy import Proxy, wait_for
@@ -141,8 +141,8 @@ def test_prior_knowledge(bench: Bench, host2: H2Site) -> None:
     with bench.proxy.tunnel(H2HOST) as wire:
         wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
-        bench.refusal(wire.answer(), "authority_mismatch")
-        bench.refusal(wire.answer(), "request_malformed")
+        refusal(wire.answer(), "authority_mismatch")
+        refusal(wire.answer(), "request_malformed")
         assert wire.is_closed()
     assert host2.requests == []
 
