@@ -2,7 +2,7 @@
 
 import contextlib
 import urllib.parse
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,12 +10,13 @@ from seks_addon import strict
 from seks_addon.binding import Endpoint
 from seks_addon.destination.host import Origin
 from seks_addon.head import Head, Header
-from seks_addon.placements import Match, Place, TextPlacement
+from seks_addon.placements import BodyPlacement, Match, Place, TextPlacement
 from seks_addon.placements.basic import decode_basic
 from seks_addon.policy import expired
 from seks_addon.refusal import Refused
 from seks_addon.tokens import find_lookalikes, is_token
 from seks_addon.vault.agents import Agent
+from seks_addon.vault.secrets import StoredSecret
 from seks_addon.vault.tokens import Grant
 
 #: Looks a token up; None for one that isn't in the vault.
@@ -49,12 +50,13 @@ class TokenRefused(Refused):
 
 
 def decide(head: Head, origin: Origin, scheme: str, agent: Agent, resolve: Resolve, moment: datetime) -> Decision:
-    """Judge a request whose framing and authority are checked already.
+    """Judge a request whose framing and authority are checked already, as the client sent it.
 
     Raises `Refused` (or `TokenRefused`) for the first thing that is wrong. A request without a token is
-    passed as it is: many clients begin so, and wait for the 401.
+    passed as it is, but for the headers of this hop: many clients begin so, and wait for the 401.
     """
-    found = find_tokens(head)
+    found, sent = find_tokens(head), head
+    head = strict.strip_hop_by_hop(sent)
     if not found:
         return Decision(head, ())
     if scheme != "https":
@@ -67,6 +69,10 @@ def decide(head: Head, origin: Origin, scheme: str, agent: Agent, resolve: Resol
             endpoint = _endpoint(origin, grant)
             substitutions += _substitutions(head, endpoint, grant, _matches(head, endpoint, token))
     _refuse_strays(head, {sub.match.place for sub in substitutions}, grants)
+    # What isn't sent on is no place either: whoever put a token there meant something by it.
+    _refuse_any(
+        [sent.method, *(text for h in sent.headers if h not in head.headers for text in _texts_of_header(h))], grants
+    )
     return Decision(head, tuple(substitutions))
 
 
@@ -96,6 +102,21 @@ def decide_text(
     return tuple(substitutions)
 
 
+def body_places(head: Head, scheme: str, origin: Origin, held: Iterable[StoredSecret]) -> frozenset[BodyPlacement]:
+    """The places in a request's body in which a token for one of the secrets may stand."""
+    types = head.values("content-type")
+    if scheme != "https" or len(types) != 1 or head.values("content-encoding"):
+        return frozenset()
+    media_type = types[0].partition(";")[0].strip().lower()
+    return frozenset(
+        placement
+        for stored in held
+        if (endpoint := stored.binding.at(origin))
+        for placement in endpoint.placements
+        if isinstance(placement, BodyPlacement) and placement.reads(media_type)
+    )
+
+
 def check_connect(head: Head, origin: Origin, agent: Agent, resolve: Resolve) -> None:
     """Raise `Refused` where a CONNECT carries a token that is not the agent's, or not bound to where it leads.
 
@@ -109,7 +130,7 @@ def check_connect(head: Head, origin: Origin, agent: Agent, resolve: Resolve) ->
 
 def find_tokens(head: Head) -> list[str]:
     """Everything in a head that is a token or was meant as one, each once."""
-    texts = _texts_of_target(head)
+    texts = [head.method, *_texts_of_target(head)]
     for header in head.headers:
         texts += _texts_of_header(header)
     return list(dict.fromkeys(token for text in texts for token in find_lookalikes(text)))
@@ -209,10 +230,14 @@ def _refuse_strays(head: Head, claimed: set[int | Place], grants: dict[str, Gran
         if index not in claimed or sum(len(find_lookalikes(text)) for text in texts) != 1:
             places.append(texts)
     for texts in places:
-        for text in texts:
-            for token in find_lookalikes(text):
-                grant = grants[token]
-                raise TokenRefused(_misplaced(None, grant), grant)
+        _refuse_any(texts, grants)
+
+
+def _refuse_any(texts: Sequence[str], grants: dict[str, Grant]) -> None:
+    for text in texts:
+        for token in find_lookalikes(text):
+            grant = grants[token]
+            raise TokenRefused(_misplaced(None, grant), grant)
 
 
 def _misplaced(endpoint: Endpoint | None, grant: Grant) -> Refused:

@@ -47,6 +47,8 @@ STRIPPED_WITH_TOKEN: Final = frozenset(
         "x-rewrite-url",
     }
 )
+#: Headers that ask for codings of a body, or of the messages in it (gRPC over HTTP/2, Connect).
+_ACCEPT_CODINGS: Final = frozenset({"accept-encoding", "grpc-accept-encoding", "connect-accept-encoding"})
 #: A `Connection` header that names one of these wants to change what the request says (RFC 9110 section 7.6.1).
 _NEVER_HOP_BY_HOP: Final = frozenset({"host", "content-length", "transfer-encoding", "authorization", "cookie"})
 
@@ -97,6 +99,18 @@ def strip_for_token(head: Head) -> Head:
     # To many a server, an underscore in a header's name is a dash (CGI, RFC 3875 section 4.1.18).
     alike = {name for name, _ in head.headers if name.lower().replace("_", "-") in STRIPPED_WITH_TOKEN}
     return head.without(name.lower() for name in alike)
+
+
+def ask_for_plain(head: Head) -> Head:
+    """Ask for an answer that can be scrubbed: all of it, and not compressed.
+
+    In a request that carries a token every header stays at its place.
+    """
+    kept = head.without({"range", "if-range"})
+    headers = [(name, "identity" if name.lower() in _ACCEPT_CODINGS else value) for name, value in kept.headers]
+    if not head.values("accept-encoding"):
+        headers.append(("Accept-Encoding", "identity"))
+    return replace(kept, headers=tuple(headers))
 
 
 def check_with_token(head: Head, claimed: Sequence[int], *, encoded_slash: bool) -> None:

@@ -15,31 +15,30 @@ from mitmproxy.proxy.layers.tls import ServerTLSLayer
 from seks_addon import strict
 from seks_addon.addon import options, shut
 from seks_addon.addon.conversation import Conversation
-from seks_addon.addon.exchange import ACCEPT_CODINGS, Exchange, exchange_of
+from seks_addon.addon.entry import agent_of, enter
+from seks_addon.addon.exchange import Exchange, exchange_of
 from seks_addon.addon.guard import fails_closed
 from seks_addon.addon.http1 import Malformed
 from seks_addon.addon.layers import (
     CloseLayer,
     SeksClientTlsLayer,
     SeksHttpLayer,
-    claim_of,
 )
 from seks_addon.addon.pool import remember_address
 from seks_addon.addon.pressure import Hold
 from seks_addon.addon.quiet import quiet_mitmproxy
 from seks_addon.addon.service import Service
-from seks_addon.addon.session import Session, identify, require_enabled
+from seks_addon.addon.session import Session
 from seks_addon.addon.sockets import close_for_good, hold, open_many
 from seks_addon.addon.tunnels import TunnelWatch
 from seks_addon.addon.websocket import Piece
 from seks_addon.audit import Outcome
-from seks_addon.authorize import check_connect, decide, decide_text
+from seks_addon.authorize import body_places, check_connect, decide, decide_text
 from seks_addon.destination import authority
 from seks_addon.destination.host import Origin, is_address, is_loopback
 from seks_addon.errors import SeksError
 from seks_addon.handshake import is_handshake
 from seks_addon.head import Head
-from seks_addon.placements import BodyPlacement
 from seks_addon.refusal import Refused
 from seks_addon.timing import now
 
@@ -159,13 +158,13 @@ class SeksAddon:
         session = self.session(flow.client_conn)
         exchange = self._begin(flow)
         exchange.scheme = "https"
+        assert exchange.head is not None
         self.service().vault.refresh()
         if session.tunnel is not None:
             raise Refused("request_malformed", "A tunnel holds no other tunnel.")
         exchange.origin = origin = authority.connect_origin(flow.request.data.authority.decode("latin-1"))
-        session.agent = self._identify(exchange.head)
+        session.agent = agent_of(exchange.head, self.service())
         self.service().check_egress(origin)
-        assert exchange.head is not None
         check_connect(exchange.head, origin, session.agent, self.service().vault.tokens.resolve)
         raw = self.service().is_tunnelled(origin)
         if raw or is_address(origin.host):
@@ -234,28 +233,23 @@ class SeksAddon:
         self.service().vault.refresh()
         if exchange.head.method == "TRACE":
             raise Refused("request_malformed", "TRACE is not passed on.")
-        if session.tunnel is not None:
-            self._enter_tunnel(flow, exchange)
-        else:
-            self._enter_plain(flow, exchange)
+        enter(flow, exchange, self.service())
         assert exchange.origin is not None and exchange.scheme is not None and session.agent is not None
-        head = strict.strip_hop_by_hop(exchange.head)
         decision = decide(
-            head, exchange.origin, exchange.scheme, session.agent, self.service().vault.tokens.resolve, now()
+            exchange.head, exchange.origin, exchange.scheme, session.agent, self.service().vault.tokens.resolve, now()
         )
         self.service().check_foreign(decision.head, exchange.origin, session.agent, exchange.request_id)
         head, exchange.substitutions = decision.head, decision.substitutions
-        exchange.body_places = self._body_places(exchange, head)
+        held = self.service().vault.secrets.held_at(exchange.origin, session.agent)
+        exchange.body_places = body_places(head, exchange.scheme, exchange.origin, held)
+        exchange.guarded = bool(held or decision.substitutions)
         if exchange.body_places:
             head = strict.strip_for_token(head)
             strict.check_body_size(int(next(iter(head.values("content-length")), "0")))
+        if exchange.guarded:
+            head = strict.ask_for_plain(head)
         exchange.handshake = head if is_handshake(head) else None
-        fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head.headers]
-        if decision.substitutions or exchange.body_places:
-            # Appended, so that the places of the tokens stay where they are.
-            fields = [(n, b"identity" if n.lower() in ACCEPT_CODINGS else v) for n, v in fields]
-            if not head.values("accept-encoding"):
-                fields.append((b"Accept-Encoding", b"identity"))
+        fields = ((name.encode("latin-1"), value.encode("latin-1")) for name, value in head.headers)
         flow.request.headers.fields = exchange.judged = tuple(fields)
         if exchange.body_places:
             # Read whole, then `request` decides.
@@ -284,63 +278,6 @@ class SeksAddon:
             now(),
         )
         await exchange.record_intents(self.service().audit)
-
-    def _body_places(self, exchange: Exchange, head: Head) -> frozenset[BodyPlacement]:
-        """The places in this request's body in which one of the agent's tokens may stand."""
-        types = head.values("content-type")
-        if exchange.scheme != "https" or len(types) != 1 or head.values("content-encoding"):
-            return frozenset()
-        media_type = types[0].partition(";")[0].strip().lower()
-        assert exchange.origin is not None and exchange.session.agent is not None
-        held = self.service().vault.secrets.held_at(exchange.origin, exchange.session.agent)
-        return frozenset(
-            placement
-            for stored in held
-            if (endpoint := stored.binding.at(exchange.origin))
-            for placement in endpoint.placements
-            if isinstance(placement, BodyPlacement) and placement.reads(media_type)
-        )
-
-    def _enter_tunnel(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
-        """A request inside a tunnel: its host was judged at the CONNECT, its agent is judged again."""
-        session, client = exchange.session, flow.client_conn
-        assert session.tunnel is not None and session.agent is not None
-        exchange.origin = session.tunnel
-        exchange.scheme = "https" if client.tls_established and flow.request.scheme == "https" else "http"
-        session.agent = require_enabled(self.service().vault.agents.by_id(session.agent.id))
-        self.service().check_egress(session.tunnel)
-        if client.tls:
-            authority.check_server_name(session.tunnel, client.sni)
-        claim = claim_of(flow.request)
-        self._check_authority(exchange, claim.authority, claim.scheme)
-        # The host gets the origin form; mitmproxy sees to that outside of tunnels only.
-        flow.request.authority = ""
-
-    def _enter_plain(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
-        """A request for an `http://` address: everything is judged at once."""
-        session, claim = exchange.session, claim_of(flow.request)
-        exchange.scheme = "http"
-        if claim.authority is None:
-            raise Refused(
-                "request_malformed",
-                "This is a forward proxy; it serves no pages of its own.",
-                hint="Set HTTPS_PROXY to its address, as `seks env` prints it.",
-            )
-        session.agent = self._identify(exchange.head)
-        if claim.scheme != "http":
-            raise Refused("cleartext_refused", "An https:// address is asked for without a tunnel.")
-        exchange.origin = origin = authority.plain_origin(claim.authority)
-        self._check_authority(exchange, claim.authority, claim.scheme)
-        self.service().check_egress(origin)
-        session.approved.add(origin)
-        flow.request.data.host, flow.request.data.port = origin.host, origin.port
-
-    @staticmethod
-    def _check_authority(exchange: Exchange, target: str | None, target_scheme: str) -> None:
-        assert exchange.origin is not None and exchange.scheme is not None and exchange.head is not None
-        authority.check_request(
-            exchange.origin, exchange.scheme, exchange.head.values("host"), target, target_scheme or None
-        )
 
     @fails_closed(shut.request)
     def seks_inject(self, flow: http.HTTPFlow) -> None:
@@ -371,7 +308,12 @@ class SeksAddon:
         exchange.restore(flow.request)
         if flow.response.status_code == 101 and exchange.handshake is not None:
             exchange.conversation = Conversation(exchange, self.service())
-        exchange.prepare_response(flow.request, flow.response)
+        if exchange.guarded:
+            assert exchange.origin is not None and exchange.session.agent is not None
+            used = [substitution.grant.secret_id for substitution in exchange.substitutions]
+            known = self.service().credentials_at(exchange.origin, exchange.session.agent, but=used)
+            exchange.answer.scrubber.add(known)
+        exchange.prepare_answer(flow.request, flow.response)
 
     @fails_closed(shut.nothing)
     def response(self, flow: http.HTTPFlow) -> None:
@@ -429,16 +371,6 @@ class SeksAddon:
             # A WebSocket ends so; any other exchange breaks off.
             talked = exchange.conversation is not None
             self.finish(exchange, status=101 if talked else None, failed=not talked)
-
-    def _identify(self, head: Head | None) -> Any:
-        values = head.values("proxy-authorization") if head else []
-        if len(values) > 1:
-            raise Refused("agent_auth_failed")
-        return identify(
-            self.service().vault,
-            values[0] if values else None,
-            required=self.service().settings.require_agent_auth,
-        )
 
 
 def _head(request: http.Request) -> Head:

@@ -48,7 +48,7 @@ class Conversation:
         grants = [live_grant(token, agent, vault.tokens.resolve, now()) for token in tokens]
         ends = [end for grant in grants for end in (grant.expires, grant.secret_expires) if end]
         self._end = min(map(datetime.fromisoformat, ends), default=None)
-        exchange.scrubber.add(self._service.credentials_at(exchange.origin, agent))
+        exchange.answer.scrubber.add(self._service.credentials_at(exchange.origin, agent))
         endpoints = [stored.binding.at(exchange.origin) for stored in vault.secrets.held_at(exchange.origin, agent)]
         places = (place for endpoint in endpoints if endpoint for place in endpoint.placements)
         self._places = [place for place in places if isinstance(place, MessagePlacement)]
@@ -62,8 +62,8 @@ class Conversation:
             if piece.text and _MARK in piece.data and len(piece.data) <= MAX_SWAPPED:
                 await self._swap(piece)
             return
-        self._exchange.response_bytes += len(piece.data)
-        scrubber = self._exchange.scrubber
+        self._exchange.answer.size += len(piece.data)
+        scrubber = self._exchange.answer.scrubber
         if piece.control:
             piece.data = scrubber.whole(piece.data)
         else:
@@ -92,5 +92,5 @@ class Conversation:
         self._version = None
         for substitution in substitutions:
             match, value = substitution.match, self._service.reveal(substitution.grant).reveal()
-            exchange.scrubber.add([Known(value, match.token, ((match.form(value), match.form(match.token)),))])
+            exchange.answer.scrubber.add([Known(value, match.token, ((match.form(value), match.form(match.token)),))])
             piece.data = match.render(value)

@@ -1,30 +1,27 @@
-"""One request and its answer: what was decided, what is injected, what is owed to the audit log."""
+"""One request: what was decided, what is injected, what is owed to the audit log."""
 
 import dataclasses
 import logging
-import re
 import time
 import urllib.parse
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from mitmproxy import http
-from mitmproxy.net.http.http1.read import connection_close
 
+from seks_addon.addon.answer import Answer
 from seks_addon.addon.session import Session
 from seks_addon.audit import AuditWriter, Event, Outcome, Record
 from seks_addon.authorize import Substitution, TokenRefused
 from seks_addon.destination.host import Origin
-from seks_addon.handshake import UPGRADE, check_answer
 from seks_addon.head import Head
 from seks_addon.placements import BodyPlacement, Place
 from seks_addon.policy.limits import Exceeded, Quota
 from seks_addon.refusal import Refused
-from seks_addon.scrub import Known, Scrubber
+from seks_addon.scrub import Known
 from seks_addon.secret import Secret
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import redact
@@ -35,23 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("seks.proxy")
 
-#: Headers of one hop that an answer never brings to the agent (RFC 9110 section 7.6.1), and the trailer's
-#: announcement: it is not asked for in HTTP/2, and in HTTP/1.1 trailers are not passed on.
-_RESPONSE_HOP_BY_HOP: Final = frozenset(
-    {b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"trailer", b"upgrade"}
-)
-#: Trailers that would change what the answer is (RFC 9110 section 6.5.1).
-_NO_TRAILERS: Final = _RESPONSE_HOP_BY_HOP | {
-    *(b"content-length", b"content-encoding", b"content-type", b"content-range", b"transfer-encoding", b"te"),
-    *(b"host", b"set-cookie", b"location", b"authorization", b"www-authenticate", b"cache-control"),
-}
-#: Headers that name the codings of a body, or of the messages in it (gRPC over HTTP/2, Connect), and their requests.
-ACCEPT_CODINGS: Final = frozenset({b"accept-encoding", b"grpc-accept-encoding", b"connect-accept-encoding"})
-_CODINGS: Final = ("content-encoding", "grpc-encoding", "connect-content-encoding")
 _MAX_PATH: Final = 2048
-_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-#: The standard phrases, in the place of the host's own.
-_REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 
 _exchanges: "weakref.WeakKeyDictionary[http.HTTPFlow, Exchange]" = weakref.WeakKeyDictionary()
 
@@ -70,11 +51,12 @@ def exchange_of(flow: http.HTTPFlow) -> "Exchange | None":
 class Exchange:
     """Lives as long as its flow.
 
-    `refusal` is what the request is answered with instead of being sent on, `answered` says that it was.
-    `last_on_connection`: the host closes the connection after this answer. `judged` are the request's headers
-    as they were decided upon, which is what the indexes of `substitutions` are for. `body_places` are those in which
-    a token may stand in the body, which is then read whole before the request is sent on. `handshake` is the head of
-    a request that asks for a WebSocket, as it is sent but for the tokens; `conversation` is what came of it.
+    `refusal` is what the request is answered with instead of being sent on, `answered` says that it was. `judged` are
+    the request's headers as they were decided upon, which is what the indexes of `substitutions` are for.
+    `body_places` are those in which a token may stand in the body, which is then read whole before the request is
+    sent on. `guarded`: the host may know a credential of the agent's, from this request or from another. `handshake`
+    is the head of a request that asks for a WebSocket, as it is sent but for the tokens; `conversation` is what came
+    of it.
     """
 
     session: Session
@@ -90,12 +72,11 @@ class Exchange:
     request_id: str = field(default_factory=new_request_id)
     started: float = field(default_factory=time.monotonic)
     request_bytes: int = 0
-    response_bytes: int = 0
+    guarded: bool = False
+    answer: Answer = field(default_factory=Answer)
     finished: bool = False
     answered: bool = False
-    last_on_connection: bool = False
     _intents: list[tuple[Record, int]] = field(default_factory=list)
-    _scrubber: Scrubber = field(default_factory=Scrubber)
     _as_sent: tuple[bytes, tuple[tuple[bytes, bytes], ...], bytes | None] | None = None
 
     @classmethod
@@ -103,11 +84,6 @@ class Exchange:
         exchange = cls(session)
         _exchanges[flow] = exchange
         return exchange
-
-    @property
-    def scrubber(self) -> Scrubber:
-        """What takes the credentials out of all that comes back."""
-        return self._scrubber
 
     @property
     def carries_credential(self) -> bool:
@@ -173,7 +149,7 @@ class Exchange:
                 index = fields.index(self.judged[match.place])
                 fields[index] = (fields[index][0], match.render(value))
             known.append(Known(value, match.token, ((match.form(value), match.form(match.token)),)))
-        self._scrubber.add(known)
+        self.answer.scrubber.add(known)
         self._as_sent = (request.data.path, request.headers.fields, request.data.content)
         request.data.path, request.headers.fields, request.data.content = target, tuple(fields), content
 
@@ -196,69 +172,22 @@ class Exchange:
 
     # What comes back.
 
-    def prepare_response(self, request: http.Request, response: http.Response) -> None:
-        """Make an answer's head safe and set its body to stream; raises `Refused` where it can't be."""
-        response.stream = self._pass_response
-        if not 200 <= response.status_code <= 599 and response.status_code != 101:
-            raise Refused("upstream_malformed", "The host's answer has no final status.")
-        if any(_CONTROL.search(part) for header in response.headers.fields for part in header):
-            raise Refused("upstream_malformed", "The host's answer has a header with a control character in it.")
-        response.reason = _REASONS.get(response.status_code, "")
+    def pass_answer(self, chunk: bytes) -> list[bytes]:
+        """Give what is clean of the next bytes of the answer's body; raises `Refused`, and keeps why."""
+        try:
+            return self.answer.take(chunk)
+        except Refused as refused:
+            self.refuse(refused)
+            raise
+
+    def prepare_answer(self, request: http.Request, response: http.Response) -> None:
+        """Make the head of the answer safe, and set its body to stream; raises `Refused` where it can't be."""
         if response.status_code == 101:
-            self._accept_websocket(response)
+            self.answer.accept_websocket(self.handshake, response)
             return
-        # Without the host's `Connection: close`, mitmproxy would send the next request to a closing connection.
-        self.last_on_connection = connection_close(response.http_version, response.headers)
-        response.http_version = "HTTP/1.1"
-        dropped = _RESPONSE_HOP_BY_HOP | _named_by_connection(response)
-        if not _has_body(request, response) and request.method != "HEAD":
-            # Nothing follows that could be framed.
-            dropped |= {b"transfer-encoding"}
-        fields = [h for h in response.headers.fields if h[0].lower() not in dropped]
-        if self.carries_credential:
-            if response.status_code == 206:
-                raise Refused("response_unsafe", "The host sent a part of an answer, which can't be made safe.")
-            codings = [coding for name in _CODINGS for coding in response.headers.get_all(name)]
-            if any(coding.strip().lower() not in ("", "identity") for coding in codings):
-                raise Refused("response_unsafe", "The host encoded its answer although it was asked not to.")
-            if response.headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":
-                raise Refused("response_unsafe", "The host's answer has an unusual transfer coding.")
-            fields = [(self._scrubber.whole(name), self._scrubber.whole(value)) for name, value in fields]
-            if _has_body(request, response):
-                # A scrubbed body has another length than the one announced.
-                framing = (b"content-length", b"transfer-encoding")
-                fields = [h for h in fields if h[0].lower() not in framing]
-                self.last_on_connection |= not any(h[0].lower() in framing for h in response.headers.fields)
-                fields.append((b"Transfer-Encoding", b"chunked"))
-        if self.head is not None and _asks_to_close(self.head):
-            fields.append((b"Connection", b"close"))
-        response.headers.fields = tuple(fields)
-
-    def _accept_websocket(self, response: http.Response) -> None:
-        """Take a 101 for what the request asked for; raises `Refused` where it is anything else."""
-        if self.handshake is None:
-            raise Refused("upstream_malformed", "The host changed the protocol, which nobody asked for.")
-        whole = self._scrubber.whole
-        scrubbed = [(whole(name), whole(value)) for name, value in response.headers.fields]
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scrubbed]
-        check_answer(self.handshake, response.http_version, headers)
-        dropped = _RESPONSE_HOP_BY_HOP | _named_by_connection(response) | {b"content-length", b"transfer-encoding"}
-        fields = [field for field in scrubbed if field[0].lower() not in dropped]
-        fields += [(name.encode(), value.encode()) for name, value in UPGRADE]
-        response.headers.fields = tuple(fields)
-
-    def clean_trailers(self, trailers: http.Headers) -> http.Headers:
-        """Make safe what comes behind a body."""
-        fields = [(self._scrubber.whole(name), self._scrubber.whole(value)) for name, value in trailers.fields]
-        return http.Headers(
-            [h for h in fields if h[0].lower() not in _NO_TRAILERS and not any(_CONTROL.search(part) for part in h)]
-        )
-
-    def _pass_response(self, chunk: bytes) -> list[bytes]:
-        # An empty chunk from mitmproxy means the end; an empty one to it would end a chunked body too early.
-        self.response_bytes += len(chunk)
-        clean = self._scrubber.feed(chunk) if chunk else self._scrubber.finish()
-        return [clean] if clean else []
+        closes = self.head is not None and _asks_to_close(self.head)
+        self.answer.prepare(request, response, guarded=self.guarded, closes=closes)
+        response.stream = self.pass_answer
 
     # What is recorded.
 
@@ -283,8 +212,8 @@ class Exchange:
                     reason=reason,
                     status=status,
                     request_bytes=self.request_bytes,
-                    response_bytes=self.response_bytes,
-                    scrubbed=self._scrubber.count,
+                    response_bytes=self.answer.size,
+                    scrubbed=self.answer.scrubber.count,
                     duration_ms=duration,
                 ),
                 number,
@@ -322,7 +251,7 @@ class Exchange:
     @property
     def scrubbed(self) -> int:
         """How many occurrences of a credential were removed from the answer."""
-        return self._scrubber.count
+        return self.answer.scrubber.count
 
     @property
     def secrets(self) -> list[str]:
@@ -361,17 +290,6 @@ def _printable(text: str, limit: int) -> str:
     return "".join(c if c.isascii() and c.isprintable() else "�" for c in clean)
 
 
-def _named_by_connection(response: http.Response) -> set[bytes]:
-    named = ",".join(response.headers.get_all("connection")).split(",")
-    framing = {b"content-length", b"transfer-encoding"}
-    return {name.strip().lower().encode("utf-8", "surrogateescape") for name in named} - framing
-
-
 def _asks_to_close(head: Head) -> bool:
     named = {part.strip().lower() for value in head.values("connection") for part in value.split(",")}
     return "close" in named
-
-
-def _has_body(request: http.Request, response: http.Response) -> bool:
-    # RFC 9112 section 6.3.
-    return request.method.upper() != "HEAD" and response.status_code not in (204, 304)

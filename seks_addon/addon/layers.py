@@ -174,12 +174,21 @@ class SeksHttpStream(HttpStream):
 
     @expect(ResponseData, ResponseTrailers, ResponseEndOfMessage)
     def state_stream_response_body(self, event: events.Event) -> Commands:
+        exchange = exchange_of(self.flow)
+        if exchange is None:
+            return
         if isinstance(event, ResponseTrailers):
-            exchange = exchange_of(self.flow)
-            if exchange is None or not self._multiplexed:
+            if not self._multiplexed:
                 return
-            event.trailers = exchange.clean_trailers(event.trailers)
-        yield from super().state_stream_response_body(event)
+            event.trailers = exchange.answer.clean_trailers(event.trailers)
+        try:
+            yield from super().state_stream_response_body(event)
+        except Refused:
+            # What went out can't be taken back; the client sees that the rest is missing.
+            exchange.answered = True
+            yield from self._leave_host()
+            unsafe = ResponseProtocolError(self.stream_id, "the answer is unsafe", ErrorCode.GENERIC_SERVER_ERROR)
+            yield from super().handle_protocol_error(unsafe)
 
     def handle_protocol_error(self, event: RequestProtocolError | ResponseProtocolError) -> Commands:
         if isinstance(event, ResponseProtocolError) and self._can_still_answer:
@@ -195,7 +204,7 @@ class SeksHttpStream(HttpStream):
     def send_response(self, already_streamed: bool = False) -> Commands:
         yield from super().send_response(already_streamed)
         exchange = exchange_of(self.flow)
-        if exchange is not None and exchange.last_on_connection and self.client_state == self.state_done:
+        if exchange is not None and exchange.answer.is_last and self.client_state == self.state_done:
             yield commands.CloseConnection(self.flow.server_conn)
         answered = self.server_state == self.state_done and (self._multiplexed or not self._refused)
         if answered and self.client_state != self.state_done:
@@ -243,7 +252,7 @@ class SeksHttpStream(HttpStream):
         self.flow.response = refusal_response(
             refused, exchange.request_id if exchange else new_request_id(), close=close
         )
-        if self._multiplexed and self.flow.request.method == "HEAD":
+        if self.flow.request.method == "HEAD":
             self.flow.response.data.content = b""
         if self.client_state != self.state_done:
             self.client_state = self.state_discard_request_body

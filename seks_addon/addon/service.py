@@ -109,9 +109,7 @@ class Service:
             if stored.id in but:
                 continue
             with contextlib.suppress(VaultError, NotFoundError):
-                tokens = self.vault.tokens.list(agent=agent, secret=stored)
-                # The newest of those that live; else the newest.
-                token = max(tokens, key=lambda token: (token.state == "live", token.created))
+                token = self.vault.tokens.newest(agent, stored)
                 value = self.vault.secrets.reveal(stored.id, stored.client_id)
                 known.append(Known(value.reveal(), self.vault.tokens.text(token)))
         return known

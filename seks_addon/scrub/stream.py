@@ -75,6 +75,10 @@ class Scrubber:
         text, self._held = self._held, b""
         return self.whole(text)
 
+    def finds(self, text: bytes) -> bool:
+        """Tell whether there is something to remove from a text."""
+        return bool(self._automata) and _Search(self._automata, self._instead, self._escapes, text).next(0) is not None
+
     def whole(self, text: bytes) -> bytes:
         """Clean a text that stands for itself, such as a header's value; independent of the stream."""
         if not self._automata:

@@ -195,6 +195,17 @@ class Tokens:
         """As `list`; damaged rows apart."""
         return sift("token", self._rows(_ALL, agent, secret, client_id), self._token)
 
+    def newest(self, agent: Agent, secret: StoredSecret) -> Token:
+        """The newest token that an agent has for a secret, one that wasn't revoked first; raises `NotFoundError`."""
+        row = self._vault.row(
+            f"{_SELECT} WHERE tokens.agent_id = ? AND tokens.secret_id = ?"
+            " ORDER BY tokens.revoked IS NOT NULL, tokens.created DESC, tokens.id LIMIT 1",
+            (agent.id, secret.id),
+        )
+        if row is None:
+            raise NotFoundError(f"the agent {agent.name!r} has no token for the secret {secret.name!r}")
+        return self._token(row)
+
     def text(self, token: Token) -> str:
         """The token itself."""
         row = self._vault.row("SELECT token FROM tokens WHERE id = ?", (token.id,))

@@ -321,10 +321,30 @@ def test_old_agent(bench: Bench) -> None:
         assert answer.json()["body"] == ""
 
 
-@pytest.mark.parametrize("name", ["content-encoding", "grpc-encoding", "connect-content-encoding"])
-def test_encoded_answer(bench: Bench, host2: H2Site, name: str) -> None:
-    """An answer that is encoded, as a whole or message by message, can't be scrubbed: it wasn't asked for."""
-    host2.handlers["/encoded"] = lambda request: request.side.send(request, b"encoded", (name, "gzip"), end=False)
+def test_answer_that_is_not_encoded_as_it_says(bench: Bench, host2: H2Site) -> None:
+    """Its stream ends in the middle; the others go on."""
+    gzipped = ("content-encoding", "gzip")
+    host2.handlers["/lie"] = lambda request: request.side.send(request, b"not gzip at all", gzipped, end=False)
+    host2.handlers["/held"] = Held(host2)
+    with h2_tunnel(bench.proxy, H2HOST) as wire:
+        held = wire.request("GET", "/held", host=H2HOST)
+        wire.head(held)
+        with pytest.raises(ResetStreamError):
+            wire.ask("GET", "/lie", bearer(bench.token), host=H2HOST)
+        host2.release.set()
+        assert wire.answer(held).status == 200
+
+    outcome = next(r for r in bench.proxy.records(bench.mark, 2) if r["event"] == "outcome")
+    assert (outcome["outcome"], outcome["reason"]) == ("failed", "response_unsafe")
+
+
+@pytest.mark.parametrize(
+    ("name", "coding"),
+    [("content-encoding", "compress"), ("grpc-encoding", "gzip"), ("connect-content-encoding", "gzip")],
+)
+def test_encoded_answer(bench: Bench, host2: H2Site, name: str, coding: str) -> None:
+    """An answer in a coding that isn't known, or that is encoded message by message, can't be scrubbed."""
+    host2.handlers["/encoded"] = lambda request: request.side.send(request, b"encoded", (name, coding), end=False)
     host2.handlers["/held"] = Held(host2)
     with h2_tunnel(bench.proxy, H2HOST) as wire:
         held = wire.request("GET", "/held", host=H2HOST)

@@ -29,7 +29,7 @@ HOOKS = tuple(
     name for name, member in vars(SeksAddon).items() if inspect.isfunction(member) and hasattr(member, "__wrapped__")
 )
 INSIDE = (
-    *((Exchange, name) for name in ("count_request", "inject", "prepare_response", "_pass_response", "record_intents")),
+    *((Exchange, name) for name in ("count_request", "inject", "prepare_answer", "pass_answer", "record_intents")),
     *((Scrubber, name) for name in ("feed", "finish", "whole")),
     *((Service, name) for name in ("check_egress", "credentials_at", "is_tunnelled", "reveal")),
     *((Conversation, name) for name in ("check", "judge")),
