@@ -387,8 +387,9 @@ def test_host_goes_away(bench: Bench, host2: H2Site, agent: str) -> None:
     """A host that takes no more streams ends those that it has; the next goes over a new connection."""
 
     def leave(request: H2Request) -> None:
-        request.side.send(request, b"first, ", end=False)
+        # In this order: who has the head knows that no more are taken.
         request.side.raw(GoAwayFrame(last_stream_id=request.stream, error_code=0))
+        request.side.send(request, b"first, ", end=False)
         request.side.later.append((host2.release, lambda: request.side.send(request, b"last", head=False)))
 
     host2.handlers["/leave"] = leave
