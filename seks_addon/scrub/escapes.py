@@ -104,8 +104,10 @@ class _Escaped:
                 continue
             for index in self._indexes(text, place, meaning, length):
                 start = place - index
-                # What stands before the first escape is plain. Most are told apart by the byte next to it.
+                # What stands before the first escape is plain. Most are told apart by what is next to it.
                 if index and text[place - 1] != self.value[index - 1]:
+                    continue
+                if length > 0 and not self._may_follow(text, place + length, index + len(meaning)):
                     continue
                 if start >= 0 and text.startswith(self.value[:index], start):
                     end = self._end(text, place, index)
@@ -119,6 +121,13 @@ class _Escaped:
             return self._places.get(meaning[0], [])
         # A fold stands for nothing: between two characters, of which the first is the one before it.
         return [index + 1 for index in self._places.get(text[place - 1], []) if index + 1 < len(self.value)]
+
+    def _may_follow(self, text: bytes, at: int, index: int) -> bool:
+        """Tell at one glance whether the character `index` may stand at `at`."""
+        if index == len(self.value) or at >= len(text) or text[at] == self.value[index]:
+            return True
+        meaning = _BYTES.get(text[at : at + 3])
+        return meaning[0] == self.value[index] if meaning else text[at] in _LEADS
 
     def _end(self, text: bytes, place: int, index: int) -> int:
         """Give where the credential ends, whose character `index` stands at `place`; 0: it doesn't, or `_OPEN`."""
