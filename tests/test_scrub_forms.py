@@ -23,11 +23,12 @@ CREDENTIALS = st.one_of(
     st.text(st.sampled_from("ab%=&;\\/\"'#<>:é€"), min_size=8, max_size=20),
 )
 NEIGHBOURS = st.binary(max_size=12) | st.sampled_from([b"%", b"=", b"\\", b"&#", b"\\u00", b"%7", b"=\r", b"sk-", b"s"])
-LEADS = re.compile(rb"[%=\\&]")
+#: Nothing that a credential, or one of its forms, could be a part of.
+STAND_IN = "~!~!~!~!~!~!"
 
 
 def scrubbed(text: bytes, *credentials: str, cuts: list[int] | None = None) -> tuple[bytes, int]:
-    stream = Scrubber([Known(credential, TOKEN) for credential in credentials])
+    stream = Scrubber([Known(credential, STAND_IN) for credential in credentials])
     clean = b"".join([*map(stream.feed, chunks(text, cuts or [])), stream.finish()])
     return clean, stream.count
 
@@ -150,7 +151,7 @@ def test_any_mix_of_escapes(data: st.DataObject, credential: str) -> None:
 
     if b"\\\\" not in text and b"&#" not in text:
         # Where the pattern and a reader of JSON or HTML agree on what an escape is.
-        assert (clean, count) == reference(credential).subn(TOKEN.encode(), text)
+        assert (clean, count) == reference(credential).subn(STAND_IN.encode(), text)
     assert (clean, count) == scrubbed(text, credential)
     assert not reference(credential).search(clean) or b"\\\\" in text
 
@@ -195,7 +196,7 @@ def test_utf16_in_either_order() -> None:
     for order in ("le", "be"):
         text = f'{{"key": "{KEY}"}}'.encode(f"utf-16-{order}")
 
-        assert scrubbed(text, KEY)[0].decode(f"utf-16-{order}") == f'{{"key": "{TOKEN}"}}'
+        assert scrubbed(text, KEY)[0].decode(f"utf-16-{order}") == f'{{"key": "{STAND_IN}"}}'
 
 
 def test_several_credentials() -> None:

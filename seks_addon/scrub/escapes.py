@@ -110,9 +110,11 @@ class _Escaped:
                 if length > 0 and not self._may_follow(text, place + length, index + len(meaning)):
                     continue
                 if start >= 0 and text.startswith(self.value[:index], start):
-                    end = self._end(text, place, index)
-                    if end != 0:
-                        yield Found(start, None if end == _OPEN else end, self._stand_in)
+                    end, is_open = self._end(text, place, index)
+                    if is_open:
+                        yield Found(start, None, self._stand_in)
+                    if end:
+                        yield Found(start, end, self._stand_in)
 
     def _indexes(self, text: bytes, place: int, meaning: bytes, length: int) -> list[int]:
         if length == _OPEN:
@@ -129,26 +131,29 @@ class _Escaped:
         meaning = _BYTES.get(text[at : at + 3])
         return meaning[0] == self.value[index] if meaning else text[at] in _LEADS
 
-    def _end(self, text: bytes, place: int, index: int) -> int:
-        """Give where the credential ends, whose character `index` stands at `place`; 0: it doesn't, or `_OPEN`."""
-        open_end = 0
+    def _end(self, text: bytes, place: int, index: int) -> tuple[int, bool]:
+        """Give where the credential ends, whose character `index` stands at `place`, and whether it may go on.
+
+        0 where it doesn't end. Of several ways to read it the longest counts.
+        """
+        end, is_open = 0, False
         waiting = [(place, index)]
         while waiting:
             at, index = waiting.pop()
             if index == len(self.value):
-                return at
+                end = max(end, at)
+                continue
             if at == len(text):
-                open_end = _OPEN
+                is_open = True
                 continue
             if text[at] == self.value[index]:
                 waiting.append((at + 1, index + 1))
             if text[at] in _LEADS:
                 meaning, length = _read(text, at)
-                if length == _OPEN:
-                    open_end = _OPEN
-                elif length and self.value.startswith(meaning, index):
+                is_open |= length == _OPEN
+                if length > 0 and self.value.startswith(meaning, index):
                     waiting.append((at + length, index + len(meaning)))
-        return open_end
+        return end, is_open
 
 
 def _read(text: bytes, place: int) -> tuple[bytes, int]:
