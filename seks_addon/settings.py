@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from cryptography import x509
@@ -37,6 +38,10 @@ LISTS: Final = (
     "connect_to",
     "upstream_ca",
 )
+#: Those that are numbers, each with its default and the least and the most that it can be.
+NUMBERS: Final = MappingProxyType(
+    {"max_connections": (1024, 1, 1_000_000), "max_connections_per_agent": (256, 1, 1_000_000)}
+)
 #: Those that are about the program, not about what it does with a request.
 PROGRAM: Final = ("listen", "workers", "ready_file", "require_agent_auth", "log_format", "log_level")
 _TEXTS: Final = (*SCALARS, "listen", "ready_file", "log_format", "log_level")
@@ -59,6 +64,9 @@ class Settings:
     connect_to: Mapping[Origin, Origin] = field(default_factory=dict)
     upstream_ca: tuple[Path, ...] = ()
     http2: bool = False
+    #: Open connections of agents, for a worker: in all, and of one agent or one address that named no agent yet.
+    max_connections: int = NUMBERS["max_connections"][0]
+    max_connections_per_agent: int = NUMBERS["max_connections_per_agent"][0]
 
     @classmethod
     def parse(  # noqa: PLR0913 - one parameter a setting
@@ -78,6 +86,8 @@ class Settings:
         connect_to: Sequence[str] = (),
         upstream_ca: Sequence[str] = (),
         http2: bool = False,
+        max_connections: int = NUMBERS["max_connections"][0],
+        max_connections_per_agent: int = NUMBERS["max_connections_per_agent"][0],
     ) -> "Settings":
         """Read texts; raises `ConfigError` that names the setting."""
         return cls(
@@ -99,6 +109,8 @@ class Settings:
             connect_to=dict(_redirection(text) for text in connect_to),
             upstream_ca=tuple(_certificates(text) for text in upstream_ca),
             http2=http2,
+            max_connections=_number("max_connections", max_connections),
+            max_connections_per_agent=_number("max_connections_per_agent", max_connections_per_agent),
         )
 
 
@@ -112,7 +124,7 @@ def load_config(home: Home) -> dict[str, Any]:
         raise ConfigError(f"{home.config}: {error}", hint="mend it, or remove it") from None
     values = {key.replace("-", "_"): value for key, value in data.items()}
     for key, value in values.items():
-        if key not in (*PROGRAM, *SCALARS, *FLAGS, *LISTS):
+        if key not in (*PROGRAM, *SCALARS, *FLAGS, *LISTS, *NUMBERS):
             raise ConfigError(
                 f"{home.config}: there is no setting {key!r}",
                 hint="the settings are the options of `seks-proxy run`, without the leading dashes",
@@ -134,6 +146,14 @@ def _choice[T: StrEnum](name: str, text: str, choices: type[T]) -> T:
         return choices(text)
     except ValueError:
         raise ConfigError(f"{name}: {text!r} is none of {', '.join(choices)}") from None
+
+
+def _number(name: str, value: object) -> int:
+    _, least, most = NUMBERS[name]
+    # To Python, true is 1.
+    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+        return value
+    raise ConfigError(f"{name.replace('_', '-')}: {value!r} is no whole number from {least} to {most}")
 
 
 def _patterns(name: str, texts: Sequence[str]) -> tuple[HostPattern, ...]:

@@ -9,7 +9,7 @@ from seks_addon import __version__
 from seks_addon.destination.host import is_loopback
 from seks_addon.home import Home
 from seks_addon.proxy import listen, logs
-from seks_addon.settings import FLAGS, LISTS, SCALARS, Settings, load_config
+from seks_addon.settings import FLAGS, LISTS, NUMBERS, SCALARS, Settings, load_config
 from seks_cli import edge, keychoice
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -53,6 +53,12 @@ def _options(command: Any) -> Any:
                          help="Further trust anchors for upstream certificates (PEM)."),
             click.option("--http2/--no-http2", default=False, show_default=True,
                          help="Speak HTTP/2, and so gRPC, with agents and hosts that offer it."),
+            click.option("--max-connections", type=click.IntRange(*NUMBERS["max_connections"][1:]),
+                         default=NUMBERS["max_connections"][0], show_default=True,
+                         help="Open connections of agents, for each worker."),
+            click.option("--max-connections-per-agent", type=click.IntRange(*NUMBERS["max_connections_per_agent"][1:]),
+                         default=NUMBERS["max_connections_per_agent"][0], show_default=True,
+                         help="And those of one agent, or of one address that named no agent yet."),
             click.option("--log-format", type=click.Choice(logs.FORMATS), default="text", show_default=True,
                          help="How the log on standard error is written."),
             click.option("--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True,
@@ -121,7 +127,7 @@ def _settings(given: dict[str, Any]) -> tuple[Settings, str, int]:
     settings = Settings.parse(
         Home.find(given["home"]),
         require_agent_auth=not is_loopback(host) if required is None else required,
-        **{name: given[name] for name in (*SCALARS, *FLAGS, *LISTS)},
+        **{name: given[name] for name in (*SCALARS, *FLAGS, *LISTS, *NUMBERS)},
     )
     settings.home.check()
     return settings, host, port

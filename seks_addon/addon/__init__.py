@@ -11,6 +11,11 @@ http1       the part of that which faces the agent
 exchange    one request and its answer: injection, scrubbing, the audit records it owes
 websocket   WebSocket as it is spoken to both sides
 conversation  what is said on one: who may go on, what is swapped and scrubbed
-sockets     closing for good
+connections how many there are, and how long they may keep the proxy waiting
+admission   the counting in that
+patience    what is waited for on each
+sockets     reading no faster than the other side, opening in time, closing for good
+lookup      names, and who may have how many looked up
+leaves      the certificates that agents are shown
 quiet       what of mitmproxy's own log is kept
 """

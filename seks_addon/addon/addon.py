@@ -24,12 +24,13 @@ from seks_addon.addon.layers import (
     SeksClientTlsLayer,
     SeksHttpLayer,
 )
+from seks_addon.addon.patience import patience_of
 from seks_addon.addon.pool import remember_address
 from seks_addon.addon.pressure import Hold
 from seks_addon.addon.quiet import quiet_mitmproxy
 from seks_addon.addon.service import Service
 from seks_addon.addon.session import Session
-from seks_addon.addon.sockets import close_for_good, hold, open_many
+from seks_addon.addon.sockets import SeksConnectionHandler
 from seks_addon.addon.tunnels import TunnelWatch
 from seks_addon.addon.websocket import Piece
 from seks_addon.audit import Outcome
@@ -90,6 +91,7 @@ class SeksAddon:
             return
         self.service().upstream.listening_at(listening)
         self._tunnels = TunnelWatch(self.service(), self._sessions, proxyserver.connections)
+        self.service().connections.start()
 
     def done(self) -> None:
         if self._tunnels is not None:
@@ -121,15 +123,14 @@ class SeksAddon:
         return session
 
     @fails_closed(shut.client)
-    def client_connected(self, client: connection.Client) -> None:
-        self.session(client)
-        handler = ctx.master.addons.get("proxyserver").connections[client.id]
-        close_for_good(handler)
-        open_many(handler)
+    async def client_connected(self, client: connection.Client) -> None:
+        handler = SeksConnectionHandler.take_over(ctx.master.addons.get("proxyserver").connections[client.id])
+        await self.service().connections.enter(client, handler, self.session(client))
 
     @fails_closed(shut.nothing)
     def seks_hold(self, data: Hold) -> None:
-        hold(ctx.master.addons.get("proxyserver").connections[data.client.id], data.connection, held=data.held)
+        handler = ctx.master.addons.get("proxyserver").connections[data.client.id]
+        handler.hold(data.connection, held=data.held)
 
     @fails_closed(shut.nothing)
     def client_disconnected(self, client: connection.Client) -> None:
@@ -164,6 +165,7 @@ class SeksAddon:
             raise Refused("request_malformed", "A tunnel holds no other tunnel.")
         exchange.origin = origin = authority.connect_origin(flow.request.data.authority.decode("latin-1"))
         session.agent = agent_of(exchange.head, self.service())
+        self.service().connections.name(flow.client_conn, session.agent.id)
         self.service().check_egress(origin)
         check_connect(exchange.head, origin, session.agent, self.service().vault.tokens.resolve)
         raw = self.service().is_tunnelled(origin)
@@ -172,6 +174,9 @@ class SeksAddon:
             await self.service().upstream.resolve(origin, session.agent.id)
         # Looking up a name takes its time: a secret may be bound to the host by now.
         raw = raw and self.service().is_tunnelled(origin)
+        if not raw:
+            self.service().upstream.prepare_tls_to_agent(origin.host, session.agent.id)
+            patience_of(flow.client_conn).head()
         session.tunnel, session.raw_tunnel = origin, raw
         session.approved.add(origin)
         # From here on mitmproxy knows the host by its canonical name.
@@ -181,7 +186,12 @@ class SeksAddon:
 
     @fails_closed(shut.handshake)
     def tls_start_client(self, data: tls.TlsData) -> None:
-        self.service().upstream.start_tls_to_agent(data)
+        agent = self.session(data.context.client).agent
+        self.service().upstream.start_tls_to_agent(data, agent.id if agent else "")
+
+    @fails_closed(shut.nothing)
+    def tls_established_client(self, data: tls.TlsData) -> None:
+        patience_of(data.context.client).idle()
 
     @fails_closed(shut.nothing)
     def tls_failed_client(self, data: tls.TlsData) -> None:

@@ -56,6 +56,7 @@ def _enter_plain(flow: http.HTTPFlow, exchange: Exchange, service: Service) -> N
             hint="Set HTTPS_PROXY to its address, as `seks env` prints it.",
         )
     session.agent = agent_of(exchange.head, service)
+    service.connections.name(flow.client_conn, session.agent.id)
     if claim.scheme != "http":
         raise Refused("cleartext_refused", "An https:// address is asked for without a tunnel.")
     exchange.origin = origin = authority.plain_origin(claim.authority)

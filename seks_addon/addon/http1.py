@@ -9,10 +9,11 @@ from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import ErrorCode, RequestHeaders, ResponseProtocolError
-from mitmproxy.proxy.layers.http._http1 import Http1Server, make_body_reader
+from mitmproxy.proxy.layers.http._http1 import Http1Server, make_body_reader, should_make_pipe
 from mitmproxy.proxy.utils import expect
 
 from seks_addon.addon.exchange import new_request_id
+from seks_addon.addon.patience import patience_of
 from seks_addon.addon.respond import refusal_response
 from seks_addon.refusal import Refused
 from seks_addon.strict import MAX_HEAD
@@ -83,9 +84,12 @@ class SeksHttp1Server(Http1Server):
         while (lines := self.buf.maybe_extract_lines()) == []:
             pass
         if not lines:
+            if self.buf:
+                patience_of(self.context.client).head()
             if len(self.buf) > MAX_HEAD:
                 yield from self._malformed(Refused("headers_too_large"))
             return
+        patience_of(self.context.client).busy()
         try:
             self.request = http1.read_request_head([bytes(line) for line in lines])
             size = http1.expected_http_body_size(self.request)
@@ -97,6 +101,13 @@ class SeksHttp1Server(Http1Server):
         self.body_reader = make_body_reader(size)
         self.state = self.read_body
         yield from self.state(event)
+
+    def mark_done(self, *, request: bool = False, response: bool = False) -> Commands:
+        done = (request or self.request_done) and (response or self.response_done)
+        if done and self.request and self.response and not should_make_pipe(self.request, self.response):
+            # Before the rest: the next head may be here already.
+            patience_of(self.context.client).idle()
+        yield from super().mark_done(request=request, response=response)
 
     def _malformed(self, refused: Refused) -> Commands:
         """Answer a head that never becomes a request; the connection can't be used after it."""

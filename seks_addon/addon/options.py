@@ -8,7 +8,7 @@ from mitmproxy import exceptions, optmanager
 
 from seks_addon.errors import ConfigError, SeksError
 from seks_addon.home import Home
-from seks_addon.settings import FLAGS, LISTS, SCALARS, Settings, load_config
+from seks_addon.settings import FLAGS, LISTS, NUMBERS, SCALARS, Settings, load_config
 
 #: Options that have this value while SEKS runs. One that was set to something else is refused by name; where
 #: only mitmproxy's default differs, the value is set.
@@ -41,6 +41,8 @@ FIXED: Final[Mapping[str, Any]] = MappingProxyType(
         "save_stream_file": None,
         "hardump": "",
         "proxy_debug": False,
+        # Silence while a request is under way: an answer may be thought about for long. The rest of waiting is SEKS's.
+        "tcp_timeout": 3600,
         # Nobody else changes, answers, holds or replays a request.
         "onboarding": False,
         "proxyauth": None,
@@ -82,6 +84,8 @@ def declare(loader: Any) -> None:
         loader.add_option(_PREFIX + name, bool, False, f"As --{name.replace('_', '-')} of `seks-proxy run`.")
     for name in LISTS:
         loader.add_option(_PREFIX + name, Sequence[str], [], f"As --{name.replace('_', '-')} of `seks-proxy run`.")
+    for name in NUMBERS:
+        loader.add_option(_PREFIX + name, int | None, None, f"As --{name.replace('_', '-')} of `seks-proxy run`.")
 
 
 def take_given(options: optmanager.OptManager) -> None:
@@ -100,10 +104,14 @@ def read_settings(options: optmanager.OptManager, *, loopback_only: bool) -> Set
     home = Home.find(options.seks_home)
     home.check()
     config = load_config(home)
-    values = {name: config[name] for name in ("require_agent_auth", *SCALARS, *FLAGS, *LISTS) if name in config}
+    names = ("require_agent_auth", *SCALARS, *FLAGS, *LISTS, *NUMBERS)
+    values = {name: config[name] for name in names if name in config}
     for name in (*SCALARS, *FLAGS, *LISTS):
         if given := getattr(options, _PREFIX + name):
             values[name] = list(given) if name in LISTS else given
+    for name in NUMBERS:
+        if (number := getattr(options, _PREFIX + name)) is not None:
+            values[name] = number
     if options.seks_require_agent_auth not in _REQUIRE:
         # mitmproxy prints the choices and takes anything.
         raise ConfigError(f"seks_require_agent_auth is none of {', '.join(_REQUIRE)}")

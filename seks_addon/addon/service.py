@@ -7,10 +7,12 @@ from functools import lru_cache
 from typing import Self
 
 from seks_addon import foreign
+from seks_addon.addon.connections import Connections
 from seks_addon.addon.tripwires import Tripwires
 from seks_addon.addon.upstream import Upstream
 from seks_addon.audit import AuditLog, AuditWriter
 from seks_addon.audit.runs import Run, dead_runs
+from seks_addon.descriptors import make_room
 from seks_addon.destination.egress import Egress
 from seks_addon.destination.host import Origin
 from seks_addon.destination.wildcard import public_suffixes
@@ -43,6 +45,7 @@ class Service:
         public_suffixes()
         self.settings = settings
         self.upstream = Upstream(settings)
+        self.connections = Connections(make_room(settings.max_connections), settings.max_connections_per_agent)
         self.vault = Vault.open(settings.home, key=key, timeout=VAULT_TIMEOUT)
         self._placements_at = lru_cache(1024)(self._read_placements)
         try:
@@ -58,7 +61,7 @@ class Service:
             raise
 
     def close(self) -> None:
-        self.upstream.close()
+        self.connections.stop()
         self.tripwires.close()
         self.audit.close()
         self._run.close()

@@ -1,58 +1,183 @@
-"""What mitmproxy's handler of a client does with its sockets.
+"""A client's connection and those to hosts on its behalf, as mitmproxy handles them, with four differences.
 
-mitmproxy closes a connection by cancelling the task that reads from it. A task that waits for its turn at that moment
-ends without having closed the socket: one more file descriptor is open until the client goes, or longer.
+1. nothing is read from a client while what it sent before can't be passed on: mitmproxy would keep it all;
+2. each side is read no faster than the other one reads, and a side that doesn't read never stops the other;
+3. a host that can't be connected to in time is given up;
+4. a socket is closed when its connection ends, whatever its task is at and whether the other side reads or not.
 """
 
 import asyncio
+import contextlib
+import socket
 from collections import defaultdict
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-from mitmproxy.connection import Connection, ConnectionState
+from mitmproxy.connection import Connection, ConnectionState, Server
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 
 from seks_addon.addon.http2 import MAX_STREAMS
 
+#: For a host's name to be looked up, the connection to be opened, and TLS to be spoken, in seconds.
+OPENING: Final = 20.0
+#: What is kept of a client's bytes while they can't be passed on.
+KEPT: Final = 256 * 1024
+#: How long the other side may take to read the rest when a connection is closed, in seconds.
+LINGER: Final = 10.0
+#: A side that is gone without a word is noticed after two minutes. The options as Linux calls them.
+_KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
-def close_for_good(handler: Any) -> None:
-    """Let the `ConnectionHandler` of a client close its sockets, whatever their tasks are at."""
-    close = handler.close_connection
 
-    def close_connection(connection: Connection, half_close: bool = False) -> None:
-        transport = handler.transports.get(connection)
-        close(connection, half_close)
-        if transport is None or connection.state is not ConnectionState.CLOSED:
+class SeksConnectionHandler(ProxyConnectionHandler):
+    """Handles one client's connection."""
+
+    @classmethod
+    def take_over(cls, handler: Any) -> "SeksConnectionHandler":
+        """Turn mitmproxy's own handler, which it has just made, into one of these."""
+        handler.__class__ = cls
+        handler.prepare()
+        return handler  # type: ignore[no-any-return]
+
+    def prepare(self) -> None:
+        """What `__init__` would do."""
+        self._opening: set[Connection] = set()
+        self._hooks = 0
+        self._kept = 0
+        self._moved = asyncio.Event()
+        # A client has a connection to its host for each of its streams: mitmproxy lets it have five.
+        self.max_conns = defaultdict(partial(asyncio.Semaphore, MAX_STREAMS))
+
+    @property
+    def writer(self) -> asyncio.StreamWriter | None:
+        """What the client is written to, while it is there."""
+        transport = self.transports.get(self.client)
+        return transport.writer if transport else None  # type: ignore[return-value]
+
+    # What is waited for.
+
+    async def hook_task(self, hook: commands.StartHook) -> None:
+        self._hooks += 1
+        try:
+            await super().hook_task(hook)
+        finally:
+            self._hooks -= 1
+            self._moved.set()
+
+    async def server_event(self, event: events.Event) -> None:
+        if isinstance(event, events.DataReceived) and event.connection is self.client:
+            self._kept += len(event.data)
+        await super().server_event(event)
+        if isinstance(event, events.OpenConnectionCompleted):
+            self._opening.discard(event.command.connection)
+        self._moved.set()
+
+    def _is_waiting(self) -> bool:
+        return self._hooks > 0 or any(not self._is_ready(conn) for conn in self.transports if isinstance(conn, Server))
+
+    def _is_ready(self, host: Server) -> bool:
+        return host not in self._opening and (not host.connected or not host.tls or host.tls_established)
+
+    # Reading no faster than the other side.
+
+    async def drain_writers(self) -> None:
+        transport = self.transports.get(self.client)
+        if transport is None or asyncio.current_task() is not transport.handler:
+            # A host is read as fast as the client reads; whether it reads itself is another matter.
+            await self._drain(self.client)
             return
+        for connection in list(self.transports):
+            await self._drain(connection)
+        while self._is_waiting():
+            if self._kept < KEPT:
+                return
+            self._moved.clear()
+            await self._moved.wait()
+        self._kept = 0
 
-        def ended(_: asyncio.Task[None]) -> None:
-            if transport.writer is not None:
-                transport.writer.close()
-            handler.transports.pop(connection, None)
+    async def _drain(self, connection: Connection) -> None:
+        transport = self.transports.get(connection)
+        if transport is None or transport.writer is None:
+            return
+        try:
+            await transport.writer.drain()
+        except OSError as error:
+            if transport.handler is not None:
+                transport.handler.cancel(f"Error sending data: {error}")
 
-        transport.handler.add_done_callback(ended)
+    def hold(self, connection: Connection, *, held: bool) -> None:
+        """Stop reading from a connection, or go on. asyncio reads a little ahead, then the sender has to wait."""
+        io = self.transports.get(connection)
+        if io is None or io.reader is None:
+            return
+        reader: Any = io.reader
+        if not held:
+            reader.read.go_on.set()
+            del reader.read
+            return
+        read, go_on = reader.read, asyncio.Event()
 
-    handler.close_connection = close_connection
+        async def read_later(size: int) -> bytes:
+            await go_on.wait()
+            return bytes(await read(size))
+
+        read_later.go_on = go_on  # type: ignore[attr-defined]
+        reader.read = read_later
+
+    # Opening and closing.
+
+    async def open_connection(self, command: commands.OpenConnection) -> None:
+        host = command.connection
+        self._opening.add(host)
+        timer = asyncio.get_running_loop().call_later(OPENING, self._give_up, host)
+        try:
+            await super().open_connection(command)
+        finally:
+            timer.cancel()
+            self._let_go(host)
+            if host in self._opening:
+                # Given up before mitmproxy would say so by itself.
+                host.error = "connection cancelled"
+                await self.server_event(events.OpenConnectionCompleted(command, host.error))
+
+    def _give_up(self, host: Server) -> None:
+        transport = self.transports.get(host)
+        if transport is None or self._is_ready(host):
+            return
+        if isinstance(transport.writer, asyncio.StreamWriter):
+            # Its task learns of it as if the host had closed.
+            transport.writer.transport.abort()
+        elif transport.handler is not None:
+            transport.handler.cancel("timeout")
+
+    async def handle_connection(self, connection: Connection) -> None:
+        transport = self.transports[connection]
+        assert isinstance(transport.writer, asyncio.StreamWriter)
+        _keep_alive(transport.writer.get_extra_info("socket"))
+        try:
+            await super().handle_connection(connection)
+        finally:
+            # mitmproxy closes by cancelling the task, which may be waiting for its turn and not get here.
+            self.transports.setdefault(connection, transport)
+            self._let_go(connection)
+
+    def _let_go(self, connection: Connection) -> None:
+        transport = self.transports.pop(connection, None)
+        if transport is not None and isinstance(transport.writer, asyncio.StreamWriter):
+            connection.state = ConnectionState.CLOSED
+            close(transport.writer)
 
 
-def open_many(handler: Any) -> None:
-    """Let a client have a connection to its host for each of its streams: mitmproxy lets it have five."""
-    handler.max_conns = defaultdict(partial(asyncio.Semaphore, MAX_STREAMS))
+def close(writer: asyncio.StreamWriter) -> None:
+    """Close for good, even where the other side doesn't read what is still to be sent."""
+    writer.close()
+    if writer.transport.get_write_buffer_size():
+        asyncio.get_running_loop().call_later(LINGER, writer.transport.abort)
 
 
-def hold(handler: Any, connection: Connection, *, held: bool) -> None:
-    """Stop reading from a connection, or go on. asyncio reads a little ahead, then the sender has to wait."""
-    io = handler.transports.get(connection)
-    if io is None or io.reader is None:
-        return
-    if not held:
-        io.reader.read.go_on.set()
-        del io.reader.read
-        return
-    read, go_on = io.reader.read, asyncio.Event()
-
-    async def read_later(size: int) -> bytes:
-        await go_on.wait()
-        return bytes(await read(size))
-
-    read_later.go_on = go_on  # type: ignore[attr-defined]
-    io.reader.read = read_later
+def _keep_alive(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if option := getattr(socket, name, None):
+                connection.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -1,34 +1,23 @@
 """The way to a host: the gate before every connection, and TLS in both directions."""
 
-import asyncio
-import contextlib
 import ipaddress
-import socket
 import weakref
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import certifi
-from cryptography import x509
-from mitmproxy import certs, connection, tls
+from mitmproxy import connection, tls
 from mitmproxy.addons.tlsconfig import DEFAULT_HOSTFLAGS
 from OpenSSL import SSL
 
 from seks_addon import ca
+from seks_addon.addon.leaves import Leaves
+from seks_addon.addon.lookup import Lookups
 from seks_addon.destination.address import Address, AddressGuard
 from seks_addon.destination.host import Origin, is_address
 from seks_addon.refusal import Refused
 from seks_addon.settings import Settings
-
-#: How long looking up a name may take, in seconds.
-LOOKUP_TIMEOUT: Final = 10.0
-#: Lookups at once, and those for one agent: names that are never answered must not keep others waiting.
-LOOKUPS: Final = 128
-LOOKUPS_AN_AGENT: Final = 16
 
 #: What is offered, the best first (RFC 7301).
 _HTTP1: Final = (b"http/1.1",)
@@ -41,10 +30,11 @@ class Upstream:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._guard = AddressGuard(settings.allow_private)
-        self._resolver = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="seks-lookup")
-        self._lookups: Counter[str] = Counter()
+        self._lookups = Lookups()
+        self._authority = ca.load(settings.home)
+        self._leaves = Leaves(self._authority)
         self._alpn = _HTTP2 if settings.http2 else _HTTP1
-        self._to_agents, self._certificates = _agent_side(ca.load(settings.home), self._alpn)
+        self._to_agents = _agent_side(self._alpn)
         self._to_hosts = _host_side(settings.upstream_ca)
         self._origins: weakref.WeakKeyDictionary[connection.Server, Origin] = weakref.WeakKeyDictionary()
         self._verified: weakref.WeakSet[connection.Server] = weakref.WeakSet()
@@ -53,9 +43,6 @@ class Upstream:
         """Name the proxy's own addresses: no agent gets a connection to them."""
         own = [(ipaddress.ip_address(host.partition("%")[0]), port) for host, port in addresses]
         self._guard = AddressGuard(self._settings.allow_private, own)
-
-    def close(self) -> None:
-        self._resolver.shutdown(wait=False, cancel_futures=True)
 
     async def resolve(self, origin: Origin, agent: str) -> tuple[str, int]:
         """Give the address to connect to for `origin`; raises `Refused` unless every answer is safe.
@@ -80,22 +67,7 @@ class Upstream:
     async def _lookup(self, origin: Origin, agent: str) -> list[Address]:
         if is_address(origin.host):
             return [ipaddress.ip_address(origin.host)]
-        if self._lookups[agent] >= LOOKUPS_AN_AGENT:
-            raise Refused("overloaded", "Too many of this agent's host names are being looked up.")
-        lookup = self._resolver.submit(socket.getaddrinfo, origin.host, origin.port, type=socket.SOCK_STREAM)
-        self._lookups[agent] += 1
-        # Counted until the thread is free again, not until somebody stops waiting for it.
-        lookup.add_done_callback(partial(self._looked_up, asyncio.get_running_loop(), agent))
-        try:
-            answers = await asyncio.wait_for(asyncio.wrap_future(lookup), LOOKUP_TIMEOUT)
-        except (OSError, TimeoutError):
-            raise Refused("upstream_unreachable", f"The name {origin.host} could not be resolved.") from None
-        return [ipaddress.ip_address(str(sockaddr[0]).partition("%")[0]) for *_, sockaddr in answers]
-
-    def _looked_up(self, loop: asyncio.AbstractEventLoop, agent: str, _: object) -> None:
-        with contextlib.suppress(RuntimeError):
-            # The loop may be closed by now.
-            loop.call_soon_threadsafe(self._lookups.subtract, {agent: 1})
+        return await self._lookups.addresses(origin.host, origin.port, agent)
 
     def start_tls_to_host(self, data: tls.TlsData) -> None:
         """Verify the host's certificate for the origin, whatever the client or an option says."""
@@ -136,32 +108,27 @@ class Upstream:
         result: int = SSL._lib.SSL_get_verify_result(data.ssl_conn._ssl)  # type: ignore[attr-defined]  # noqa: SLF001
         return result != 0
 
-    def start_tls_to_agent(self, data: tls.TlsData) -> None:
-        """Answer an agent's handshake with a certificate for the name that it asks for."""
+    def prepare_tls_to_agent(self, host: str, agent: str) -> None:
+        """Have a certificate for `host` ready; raises `Refused` where `agent` asks for too many new ones."""
+        self._leaves.get(host, agent)
+
+    def start_tls_to_agent(self, data: tls.TlsData, agent: str) -> None:
+        """Answer an agent's handshake with a certificate for the name that it asks for; raises `Refused`."""
         client = data.context.client
         name = client.sni or (data.context.server.address or ("",))[0]
-        entry = self._certificates.get_cert(name, [_general_name(name)])
         ssl_conn = SSL.Connection(self._to_agents)
-        ssl_conn.use_certificate(entry.cert.to_cryptography())
-        ssl_conn.use_privatekey(entry.privatekey)
+        ssl_conn.use_certificate(self._leaves.get(name, agent))
+        ssl_conn.use_privatekey(self._authority.key)  # type: ignore[arg-type] # it is one that signs
         ssl_conn.set_accept_state()
         data.ssl_conn = ssl_conn
 
 
-def _agent_side(authority: ca.Authority, alpn: Sequence[bytes]) -> tuple[SSL.Context, certs.CertStore]:
+def _agent_side(alpn: Sequence[bytes]) -> SSL.Context:
     context = _context(SSL.TLS_SERVER_METHOD)
     context.set_alpn_select_callback(
         lambda _, offers: next((name for name in alpn if name in offers), SSL.NO_OVERLAPPING_PROTOCOLS)
     )
-    # The store signs leaves and keeps the last hundred or so. It types its key as RSA and takes any.
-    store = certs.CertStore(
-        default_privatekey=authority.key,  # type: ignore[arg-type]
-        default_ca=certs.Cert(authority.certificate),
-        default_chain_file=None,
-        default_crl=b"",
-        dhparams=b"",  # type: ignore[arg-type]
-    )
-    return context, store
+    return context
 
 
 def _host_side(upstream_ca: Iterable[Path]) -> SSL.Context:
@@ -187,10 +154,3 @@ def _context(method: int) -> SSL.Context:
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     return context
-
-
-def _general_name(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name.encode("idna").decode())

@@ -24,6 +24,8 @@ logger = logging.getLogger("seks.proxy")
 
 #: How long running exchanges may take to end after SIGTERM, in seconds.
 GRACE: Final = 10.0
+#: Connections that are accepted in one go, before those that are open get their turn.
+_ACCEPTED: Final = 16
 
 
 def run_worker(
@@ -57,7 +59,9 @@ async def _serve(
         addon.service().upstream.listening_at([listener.getsockname()[:2]])
         # What mitmproxy does for `--mode regular`, less its own socket.
         instance: Any = ServerInstance.make("regular", proxyserver)
-        server = await asyncio.start_server(instance.handle_stream, sock=listener, backlog=BACKLOG)
+        server = await asyncio.start_server(instance.handle_stream, sock=listener, backlog=_ACCEPTED)
+        # asyncio told the kernel so too.
+        listener.listen(BACKLOG)
         ready()
         await stop.wait()
         server.close()
