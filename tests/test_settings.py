@@ -12,7 +12,7 @@ from seks_addon.destination.host import HostPattern, Origin
 from seks_addon.errors import ConfigError
 from seks_addon.foreign import ForeignPolicy, Mode
 from seks_addon.home import Home
-from seks_addon.settings import FLAGS, LISTS, PROGRAM, SCALARS, Intercept, Settings, load_config
+from seks_addon.settings import FLAGS, LISTS, NUMBERS, PROGRAM, SCALARS, Intercept, Settings, load_config
 
 HOME = Home(Path("/nowhere"))
 
@@ -46,6 +46,8 @@ def test_all_said(tmp_path: Path) -> None:
         allow_private=["10.1.2.0/24", "fd00::/8", "192.0.2.7"],
         connect_to=["a.example.com:443:127.0.0.1:8443", "B.example.com:1:[::1]:2", "[::1]:3:c.example.com:4"],
         upstream_ca=[str(ca)],
+        max_connections=100,
+        max_connections_per_agent=10,
     )
 
     assert settings.require_agent_auth
@@ -62,6 +64,7 @@ def test_all_said(tmp_path: Path) -> None:
         Origin("::1", 3): Origin("c.example.com", 4),
     }
     assert settings.upstream_ca == (ca,)
+    assert (settings.max_connections, settings.max_connections_per_agent) == (100, 10)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +94,9 @@ def test_all_said(tmp_path: Path) -> None:
         ({"upstream_ca": ["~nobody-is-called-so/ca.pem"]}, "upstream-ca"),
         ({"upstream_ca": ["/"]}, "upstream-ca"),
         ({"upstream_ca": [__file__]}, "upstream-ca: .* holds no certificate"),
+        ({"max_connections": 0}, "max-connections: 0 is no whole number"),
+        ({"max_connections": True}, "max-connections: True"),
+        ({"max_connections_per_agent": "10"}, "max-connections-per-agent: '10'"),
     ],
 )
 def test_what_makes_no_sense(setting: dict[str, Any], named: str) -> None:
@@ -105,6 +111,7 @@ def test_every_setting_has_a_name() -> None:
         HOME,
         **dict.fromkeys(LISTS, ()),
         **dict.fromkeys(FLAGS, True),
+        **dict.fromkeys(NUMBERS, 1),
         intercept="all",
         egress="open",
         foreign_credentials="pass",
@@ -144,7 +151,7 @@ def test_config_knows_every_list(tmp_path: Path, name: str) -> None:
         assert load_config(Home(tmp_path)) == {name: ["x"]}
 
 
-@pytest.mark.parametrize("name", [*SCALARS, *PROGRAM])
+@pytest.mark.parametrize("name", [*SCALARS, *NUMBERS, *PROGRAM])
 def test_config_knows_every_setting(tmp_path: Path, name: str) -> None:
     """Each setting may stand in the file, in either spelling."""
     for spelling in (name, name.replace("_", "-")):

@@ -46,7 +46,9 @@ def fails_closed(shut: Shut) -> Callable[[Callable[..., Any]], Callable[..., Any
 def as_refusal(where: str, error: Exception) -> Refused:
     """A refusal as it is; anything else as `internal`, logged by its kind and place only: its text may hold a value."""
     if isinstance(error, Refused):
-        return error
+        # It is kept with what it refused, which its frames hold: neither would ever be freed.
+        error.__context__ = None
+        return error.with_traceback(None)
     if isinstance(error, SeksError):
         logger.error("the hook %s failed: %s", where, error.message)
         return Refused("audit_unavailable" if isinstance(error, AuditError) else "vault_locked")

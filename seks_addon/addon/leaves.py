@@ -13,9 +13,10 @@ from seks_addon.refusal import Refused
 
 #: How many are kept: those that were asked for last.
 KEPT: Final = 1000
-#: New names an agent may ask for: so many at once, and then so many a second. Each is signed on the event loop.
+#: New names an agent may ask for: so many at once, and then one each time, in nanoseconds. Each costs the event loop
+#: a signature.
 BURST: Final = 60
-RATE: Final = 10.0
+INTERVAL: Final = 100_000_000
 
 
 class Leaves:
@@ -24,8 +25,8 @@ class Leaves:
     def __init__(self, authority: ca.Authority) -> None:
         self._authority = authority
         self._kept: OrderedDict[str, x509.Certificate] = OrderedDict()
-        #: When each agent will have its whole burst again, on the monotonic clock.
-        self._full_at: dict[str, float] = {}
+        #: When each agent will have its whole burst again, in nanoseconds of the monotonic clock.
+        self._full_at: dict[str, int] = {}
 
     def get(self, name: str, agent: str) -> x509.Certificate:
         """The certificate for `name`; raises `Refused` where `agent` asks for too many new ones."""
@@ -39,9 +40,9 @@ class Leaves:
         return leaf
 
     def _count(self, agent: str) -> None:
-        now = time.monotonic()
-        full_at = max(self._full_at.get(agent, now), now) + 1 / RATE
-        if full_at > now + BURST / RATE:
+        now = time.monotonic_ns()
+        full_at = max(self._full_at.get(agent, now), now) + INTERVAL
+        if full_at > now + BURST * INTERVAL:
             raise Refused("overloaded", "This agent asks for too many new host names at once.", retry_after=1)
         self._full_at[agent] = full_at
 

@@ -66,6 +66,8 @@ def test_good(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         connect-to = ["api.openai.com:443:127.0.0.1:8443", "a.example.com:443:[::1]:8443"]
         upstream-ca = []
         require-agent-auth = true
+        max-connections = 100
+        max_connections_per_agent = 10
         log-format = "json"
         log-level = "debug"
         """
