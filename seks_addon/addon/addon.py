@@ -190,10 +190,6 @@ class SeksAddon:
         self.service().upstream.start_tls_to_agent(data, agent.id if agent else "")
 
     @fails_closed(shut.nothing)
-    def tls_established_client(self, data: tls.TlsData) -> None:
-        patience_of(data.context.client).idle()
-
-    @fails_closed(shut.nothing)
     def tls_failed_client(self, data: tls.TlsData) -> None:
         session = self.session(data.context.client)
         logger.warning(

@@ -114,6 +114,7 @@ class Connections:
     def _check(self, handler: SeksConnectionHandler, session: Session) -> None:
         patience = patience_of(handler.client)
         if session.exchanges:
+            # Where requests share a connection, none of them is the last.
             patience.touch()
         elif patience.is_over() and (writer := handler.writer) is not None:
             self._slow += 1

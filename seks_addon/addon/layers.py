@@ -44,6 +44,7 @@ from seks_addon.addon.exchange import exchange_of, new_request_id
 from seks_addon.addon.guard import as_refusal
 from seks_addon.addon.http1 import MAX_BUFFERED, SeksHttp1Server, code_of
 from seks_addon.addon.http2 import MAX_STREAMS, SeksHttp2Server
+from seks_addon.addon.patience import patience_of
 from seks_addon.addon.pool import GetConnection
 from seks_addon.addon.pressure import PressuredLayer
 from seks_addon.addon.respond import refusal_response
@@ -336,7 +337,10 @@ class SeksClientTlsLayer(ClientTLSLayer):
     def receive_handshake_data(self, data: bytes) -> layer.CommandGenerator[tuple[bool, str | None]]:
         if not self.client_hello_parsed and len(self.recv_buffer) + len(data) > MAX_CLIENT_HELLO:
             return False, "the ClientHello is too long"
-        return (yield from super().receive_handshake_data(data))
+        done, problem = yield from super().receive_handshake_data(data)
+        if done:
+            patience_of(self.context.client).idle()
+        return done, problem
 
 
 class CloseLayer(layer.Layer):

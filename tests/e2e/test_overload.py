@@ -18,7 +18,7 @@ from tests.e2e.conftest import bound_site, connect_to
 from tests.support import hasty
 from tests.support.bench import HOST, Bench
 from tests.support.proxy import PATIENCE, Proxy, wait_for
-from tests.support.raw import Answer, ClosedError, Wire, bearer
+from tests.support.raw import TIMEOUT, Answer, ClosedError, Wire, bearer
 from tests.support.upstream import Received, Send, Upstream
 
 MIB = 1 << 20
@@ -27,6 +27,7 @@ IDLE = 4.0
 #: The first bytes of a ClientHello.
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 SILENT, FULL, DEAF = "silent-tls.example.com", "full.example.com", "deaf.example.com"
+TALKATIVE, LONG = "talkative.example.com", 32 * MIB
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +71,31 @@ def deaf_port(hosts: Upstream) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def hasty_proxy(reach: list[str], folder: Path, silent_port: int, full_port: int, deaf_port: int) -> Iterator[Proxy]:
+def talkative_port() -> Iterator[int]:
+    """A port at which nothing is read before all that is said there has been taken."""
+
+    def talk() -> None:
+        connection, _ = listener.accept()
+        with contextlib.suppress(OSError), connection:
+            connection.sendall(b"x" * LONG)
+            while connection.recv(1 << 16):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=talk, daemon=True).start()
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def hasty_proxy(
+    reach: list[str], folder: Path, silent_port: int, full_port: int, deaf_port: int, talkative_port: int
+) -> Iterator[Proxy]:
     """A proxy whose deadlines are seconds."""
     site = bound_site(folder / "hasty")
     site.secret("bad", (SILENT, "bearer"), (FULL, "bearer"))
     bad = [*connect_to(SILENT, silent_port), *connect_to(FULL, full_port), *connect_to(DEAF, deaf_port)]
-    options = [*reach, *bad, "--tunnel", "tunnelled.example.com"]
+    bad += connect_to(TALKATIVE, talkative_port)
+    options = [*reach, *bad, "--tunnel", "tunnelled.example.com", "--tunnel", TALKATIVE]
     with Proxy(site, *options, module="tests.support.hasty") as proxy:
         yield proxy
 
@@ -447,6 +467,21 @@ def test_host_that_does_not_read(bench: Bench) -> None:
     print(f"took {sent[0] / MIB:.0f} MiB, grew by {(peak - before) / MIB:.0f} MiB")
     assert sent[0] < 512 * MIB
     assert peak - before < 64 * MIB
+
+
+def test_both_at_once(bench: Bench) -> None:
+    """A host that reads nothing before it has said all isn't stopped by what it hasn't read."""
+    with bench.proxy.wire() as wire:
+        in_tunnel(wire, TALKATIVE)
+        upload = threading.Thread(target=offer, args=(wire, LONG, TIMEOUT))
+        upload.start()
+
+        taken = 0
+        while taken < LONG and (data := wire._socket.recv(1 << 16)):
+            taken += len(data)
+        upload.join()
+
+    assert taken == LONG
 
 
 @pytest.mark.slow
