@@ -116,7 +116,7 @@ class Connections:
         if session.exchanges:
             # Where requests share a connection, none of them is the last.
             patience.touch()
-        elif patience.is_over() and (writer := handler.writer) is not None:
+        elif patience.is_over() and (writer := handler.writer) is not None and not writer.is_closing():
             self._slow += 1
             close(writer)
 

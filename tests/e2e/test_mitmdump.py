@@ -88,6 +88,7 @@ def test_switches(hosts: Upstream, reach: list[str], folder: Path) -> None:
         (["--set", "seks_egres=list"], "seks_egres"),
         (["--set", "seks_require_agent_auth=true"], "seks_require_agent_auth"),
         (["--set", "seks_connect_to=nonsense"], "connect-to"),
+        (["--set", "seks_max_connections=0"], "max-connections"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -115,6 +116,21 @@ def test_defaults_that_are_changed(hosts: Upstream, reach: list[str], folder: Pa
         Bench(proxy, hosts).serves()
 
         assert proxy.stop(signal.SIGINT) == 0
+
+
+def test_limits(reach: list[str], folder: Path) -> None:
+    """An agent gets no more connections than it may have, and they are given back."""
+    with Mitmdump(bound_site(folder / "limits"), *reach, more=["--set", "seks_max_connections_per_agent=2"]) as proxy:
+        for _ in range(2):
+            with proxy.tunnel(HOST), proxy.tunnel(HOST), proxy.wire() as wire:
+                assert wire.connect(f"{HOST}:443").code == "overloaded"
+            wait_for(lambda: connects(proxy), "room for another")
+
+
+def connects(proxy: Proxy) -> bool:
+    """Whether a tunnel can be had."""
+    with proxy.wire() as wire:
+        return wire.connect(f"{HOST}:443").status == 200
 
 
 @pytest.mark.parametrize("by", ["option", "config"])

@@ -26,6 +26,8 @@ MODELS = "/v1/models"
 IDLE = 4.0
 #: The first bytes of a ClientHello.
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+#: A text, as a WebSocket's server sends it.
+FRAME = b"\x81\x02hi"
 SILENT, FULL, DEAF = "silent-tls.example.com", "full.example.com", "deaf.example.com"
 TALKATIVE, LONG = "talkative.example.com", 32 * MIB
 
@@ -174,7 +176,7 @@ def test_idle_connection(impatient: Bench) -> None:
 
 
 def test_what_takes_long_is_left_alone(impatient: Bench, hosts: Upstream) -> None:
-    """A silent answer, a slow upload and a tunnel that passes unseen live as long as they need."""
+    """A silent answer, a slow upload, a WebSocket and a tunnel that passes unseen live as long as they need."""
     patience = IDLE + hasty.HEAD + 1.5
 
     async def handler(_received: Received, send: Send) -> None:
@@ -182,9 +184,25 @@ def test_what_takes_long_is_left_alone(impatient: Bench, hosts: Upstream) -> Non
         assert await asyncio.to_thread(go_on.wait, 60)
         await send(b"at last")
 
+    async def web_socket(_received: Received, send: Send) -> None:
+        await send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+        assert await asyncio.to_thread(go_on.wait, 60)
+        await send(FRAME)
+
     go_on = threading.Event()
     hosts.route("GET", "/silent", handler)
-    with impatient.proxy.wire() as silent, impatient.proxy.wire() as upload, impatient.proxy.wire() as raw:
+    hosts.route("GET", "/web-socket", web_socket)
+    host = "unbound.example.com"
+    with (
+        impatient.proxy.wire() as silent,
+        impatient.proxy.wire() as upload,
+        impatient.proxy.wire() as raw,
+        impatient.proxy.tunnel(host) as frames,
+    ):
+        key = ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==")
+        upgrade = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"), key]
+        frames.send_head("GET", "/web-socket", *upgrade, host=host)
+        assert frames._socket.recv(1000).startswith(b"HTTP/1.1 101 ")
         in_tls(impatient, silent).send_head("GET", "/silent", bearer(impatient.token), host=HOST)
         in_tls(impatient, upload).send_head(
             "POST", "/echo", bearer(impatient.token), ("Content-Length", "20"), host=HOST
@@ -195,6 +213,7 @@ def test_what_takes_long_is_left_alone(impatient: Bench, hosts: Upstream) -> Non
             time.sleep(patience / 20)
         go_on.set()
 
+        assert frames._socket.recv(100) == FRAME
         assert silent.answer().body == b"at last"
         assert upload.answer("POST").status == 200
         raw.start_tls(hosts.write_ca(impatient.site.home.root.parent / "raw-ca.pem"), "tunnelled.example.com")
