@@ -11,7 +11,7 @@ from tests.e2e.conftest import bound_site
 from tests.support.bench import HOST, Bench
 from tests.support.h2wire import h2_tunnel
 from tests.support.mitmdump import Mitmdump
-from tests.support.proxy import PATIENCE, ROOT, wait_for
+from tests.support.proxy import PATIENCE, ROOT, Proxy, wait_for
 from tests.support.raw import bearer
 from tests.support.upstream import Upstream
 

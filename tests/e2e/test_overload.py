@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.conftest import bound_site, connect_to
 from tests.support import hasty
-from tests.support.bench import HOST, Bench
+from tests.support.bench import HOST, Bench, refusal
 from tests.support.proxy import PATIENCE, Proxy, wait_for
 from tests.support.raw import TIMEOUT, Answer, ClosedError, Wire, bearer
 from tests.support.upstream import Received, Send, Upstream
@@ -184,8 +184,10 @@ def test_what_takes_long_is_left_alone(impatient: Bench, hosts: Upstream) -> Non
         assert await asyncio.to_thread(go_on.wait, 60)
         await send(b"at last")
 
-    async def web_socket(_received: Received, send: Send) -> None:
-        await send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+    async def web_socket(received: Received, send: Send) -> None:
+        accept = accept_of(received.header("sec-websocket-key") or "")
+        lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
+        await send("\r\n".join([*lines, f"Sec-WebSocket-Accept: {accept}", "", ""]).encode())
         assert await asyncio.to_thread(go_on.wait, 60)
         await send(FRAME)
 
@@ -305,7 +307,7 @@ def test_connections_in_all(narrow: Bench) -> None:
         for _ in range(3):
             with narrow.proxy.wire() as wire:
                 answer = wire.connect(f"{HOST}:443")
-                narrow.refusal(answer, "overloaded")
+                refusal(answer, "overloaded")
                 assert answer.closes
                 assert wire.is_closed()
         for wire in tunnels:
@@ -325,7 +327,7 @@ def test_connections_left_open(narrow: Bench) -> None:
         left = [stack.enter_context(narrow.proxy.wire()) for _ in range(30)]
         narrow.serves()
 
-        narrow.refusal(left[0].answer(), "overloaded")
+        refusal(left[0].answer(), "overloaded")
         assert left[0].is_closed()
 
 
