@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from seks_addon.handshake import accept_of
 from tests.e2e.conftest import bound_site, connect_to
 from tests.support import hasty
 from tests.support.bench import HOST, Bench, refusal
