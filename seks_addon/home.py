@@ -22,6 +22,12 @@ PUBLIC_FILE = 0o644
 TEMPORARY = ".seks-tmp-"
 _ABANDONED = 3600
 
+#: How the files end that a database consists of.
+BESIDE = ("", "-wal", "-shm", "-journal")
+
+#: How a file ends that waits to take another's place.
+NEW = ".new"
+
 #: How a file system says that it has no links.
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 
@@ -91,6 +97,35 @@ class Home:
         """What running proxies say of themselves."""
         return self.root / "run"
 
+    @property
+    def stage(self) -> Path:
+        """Where `seks init` makes the parts, before each takes its place in one step."""
+        return self.root / ".init"
+
+    def owns(self, path: Path) -> bool:
+        """Whether `path`, or what it is a link to, is where SEKS keeps a file of its own or would take one for it."""
+        databases = [beside(file, suffix) for file in (self.vault, self.audit) for suffix in BESIDE]
+        keys = [
+            self.master_key,
+            self.key_location,
+            *(beside(file, NEW) for file in (self.master_key, self.key_location)),
+        ]
+        folders = [self.ca.parent, self.providers, self.run, self.stage]
+        own = {file.name for file in (*databases, *keys, *folders, self.damaged_vault, self.epoch, self.config)}
+        root = os.path.realpath(self.root)
+        for place in (Path(os.path.realpath(path)), Path(os.path.realpath(path.parent), path.name)):
+            if place.is_relative_to(root) and place != Path(root):
+                first, *rest = place.relative_to(root).parts
+                # Where a file system takes upper case and lower case for the same, so must this.
+                if first.casefold() in own and (not rest or Path(root, first).is_dir()):
+                    return True
+        return False
+
+    def require_foreign(self, path: Path) -> None:
+        """Raise `HomeError` where a file that somebody names is one that the home `owns`."""
+        if self.owns(path):
+            raise HomeError(f"{path} is a place of SEKS's own in the home", hint="name another file")
+
     def create(self) -> None:
         """Make the home, readable by its owner only; an existing one is left as it is."""
         try:
@@ -127,10 +162,7 @@ class Home:
     def sweep(self) -> None:
         """Remove what processes that were killed left half written: it may hold a key."""
         for folder in (self.root, self.ca.parent, self.run):
-            for path in folder.glob(f"{TEMPORARY}*"):
-                with contextlib.suppress(OSError):
-                    if path.stat().st_mtime < time.time() - _ABANDONED:
-                        path.unlink()
+            sweep(folder)
 
     def check(self, *, lost_vault: bool = False) -> None:
         """Raise `HomeError` unless the home is initialised and closed to other users; sweeps it.
@@ -145,12 +177,27 @@ class Home:
         if not os.access(self.root, os.R_OK | os.X_OK):
             raise HomeError(f"{self.root} belongs to another user", hint="name your own with --home")
         if not lost_vault and not self.vault.exists():
+            if self.epoch.exists():
+                raise HomeError(f"the vault {self.vault} is missing", hint="put it back with `seks vault restore FILE`")
             raise HomeError(f"the home {self.root} is not initialised", hint="run `seks init`")
         require_private(self.root)
         for path in (self.vault, self.audit, self.ca):
             if path.exists():
                 require_private(path)
         self.sweep()
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """The file next to another that is called as it is, with `suffix` at the end."""
+    return path.with_name(path.name + suffix)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed left half written in a folder, or under two names."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < time.time() - _ABANDONED:
+                path.unlink()
 
 
 def plain_path(path: Path) -> Path:

@@ -1,6 +1,7 @@
 """`seks vault backup`, `restore` and `check`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,6 +9,9 @@ from seks_addon.errors import DatabaseDamagedError, HomeError
 from seks_cli import edge, keychoice, options, output, progress
 from seks_cli.commands import Command
 from seks_cli.workplace import Workplace, pass_workplace
+
+if TYPE_CHECKING:
+    from seks_addon.vault.keysource import KeySource
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -36,13 +40,24 @@ def backup(workplace: Workplace, file: Path, as_json: bool) -> None:
 @click.command(cls=Command)
 @click.argument("file", type=_FILE)
 @click.option("--accept-older", is_flag=True, help="Take it although the vault was changed since.")
+@keychoice.place_options
 @options.as_json
 @pass_workplace
-def restore(workplace: Workplace, file: Path, accept_older: bool, as_json: bool) -> None:
+def restore(
+    workplace: Workplace,
+    file: Path,
+    accept_older: bool,
+    key_file: Path | None,
+    key_command: str | None,
+    as_json: bool,
+) -> None:
     """Put the vault back as it was when FILE was written. FILE is checked whole first.
 
     What was revoked, removed or rotated since is as before again: so it is refused for a FILE that is older than
     the vault, unless that is accepted. A home that is lost altogether is made with `seks init --from-backup`.
+
+    A FILE from before a `seks vault rekey` wants the key of before: name it with --key-file, or --key-command, where it
+    isn't where the vault's is. The vault has that key from there then.
     """
     from seks_addon.vault.backup import restore as put_back
 
@@ -50,9 +65,20 @@ def restore(workplace: Workplace, file: Path, accept_older: bool, as_json: bool)
     home = workplace.home
     if not (home.vault.exists() or home.audit.exists()):
         raise HomeError(f"the home {home.root} is missing", hint="make it again with `seks init --from-backup FILE`")
+
+    def choose(kind: str) -> "KeySource":
+        return keychoice.existing(home, kind, None, key_file, key_command)
+
     with workplace.audit(lost_vault=True) as audit, progress.shown("Restoring") as update:
         audit.admin("vault.restore")
-        epoch = put_back(home, source, ask=keychoice.ask, accept_older=accept_older, progress=update)
+        epoch = put_back(
+            home,
+            source,
+            ask=keychoice.ask,
+            accept_older=accept_older,
+            progress=update,
+            choose=choose if key_file or key_command else None,
+        )
     output.say(f"The vault is as it was in {source}.")
     if as_json:
         output.document({"file": str(source), "epoch": epoch})

@@ -1,7 +1,6 @@
 """`seks init`: the home with its master key, vault, audit log and CA."""
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from seks_addon.errors import ExistsError, HomeError, VaultError
-from seks_addon.home import PRIVATE_DIR, Home, require_private
+from seks_addon.home import BESIDE, PRIVATE_DIR, Home, beside, require_private, write_over
 from seks_cli import keychoice, options, output, progress
 from seks_cli.commands import Command
 from seks_cli.workplace import Workplace, pass_workplace
@@ -18,10 +17,6 @@ from seks_cli.workplace import Workplace, pass_workplace
 if TYPE_CHECKING:
     from seks_addon.vault.keysource import KeySource
     from seks_addon.vault.rotation import Progress
-
-#: Where the parts are made, below the home, before each takes its place in one step.
-_STAGE: Final = ".init"
-
 
 #: Puts a vault into the home that it is given, and gives its key source; what it made elsewhere it can take back.
 type Fill = Callable[[Home, contextlib.ExitStack], "KeySource"]
@@ -112,12 +107,19 @@ def initialise(home: Home, source: "KeySource") -> None:
     The vault comes last: where there is one, the home is whole. A process that was killed on the way leaves parts
     that the next run takes over.
     """
-    from seks_addon.vault import Vault
+    from seks_addon.vault import Vault, keysource
 
     def fill(stage: Home, undo: contextlib.ExitStack) -> "KeySource":
         undo.callback(source.discard)
-        with Vault.create(stage, source) as vault, vault.change():
-            vault.agents.add(vault.clients.add(options.DEFAULT), options.DEFAULT)
+        if home.epoch.exists():
+            raise ExistsError(
+                f"the home {home.root} had a vault, which is missing",
+                hint=f"put it back with `seks vault restore FILE`; to begin anew without it, remove {home.epoch}",
+            )
+        with Vault.create(stage, source) as vault:
+            keysource.confirm(stage, source, vault.id, vault.master_key_id)
+            with vault.change():
+                vault.agents.add(vault.clients.add(options.DEFAULT), options.DEFAULT)
         return source
 
     _initialise(home, fill, ("init",))
@@ -157,7 +159,7 @@ def _initialise(home: Home, fill: Fill, acts: Sequence[str]) -> "KeySource":
                 f"the home {home.root} is initialised already",
                 hint="see `seks status`; for another home, name it with --home",
             )
-        stage = Home(home.root / _STAGE)
+        stage = Home(home.stage)
         shutil.rmtree(stage.root, ignore_errors=True)
         try:
             stage.create()
@@ -169,7 +171,7 @@ def _initialise(home: Home, fill: Fill, acts: Sequence[str]) -> "KeySource":
 def _build(home: Home, stage: Home, fill: Fill, acts: Sequence[str]) -> "KeySource":
     from seks_addon import ca
     from seks_addon.audit import AuditLog
-    from seks_addon.vault import keysource
+    from seks_addon.vault import epoch, keysource
 
     with contextlib.ExitStack() as undo:
         source = fill(stage, undo)
@@ -178,20 +180,38 @@ def _build(home: Home, stage: Home, fill: Fill, acts: Sequence[str]) -> "KeySour
             ca.write_bundle(home)
         else:
             ca.create(stage)
+        for path in (home.key_location, home.epoch):
+            _keep(path, undo)
         # Said of the home, not of the stage: the usual place needs no word.
         keysource.remember(home, source)
-        undo.callback(home.key_location.unlink, missing_ok=True)
         _move(stage.ca.parent, home.ca.parent, undo, unless=home.ca.exists())
-        _move(stage.epoch, home.epoch, undo)
         if not home.audit.exists():
-            for suffix in ("", "-wal", "-shm"):
-                undo.callback(home.audit.with_name(home.audit.name + suffix).unlink, missing_ok=True)
+            for suffix in BESIDE:
+                undo.callback(beside(home.audit, suffix).unlink, missing_ok=True)
         with AuditLog(home.audit, create=True) as audit:
             for act in acts:
                 audit.admin(act, client=options.DEFAULT, agent=options.DEFAULT)
+        if epoch.known(home)[0] != epoch.known(stage)[0]:
+            # Under another vault's, this one would be refused.
+            home.epoch.unlink(missing_ok=True)
+        for left in (beside(home.vault, suffix) for suffix in BESIDE):
+            # SQLite would play the log of a vault that is lost into this one.
+            _move(left, beside(stage.root / left.name, ".before"), undo, unless=not left.exists())
         _move(stage.vault, home.vault, undo)
+        # After the vault: where there is none, an epoch says that one is missing, and how new it must be.
+        _move(stage.epoch, home.epoch, undo)
         undo.pop_all()
     return source
+
+
+def _keep(path: Path, undo: contextlib.ExitStack) -> None:
+    """Have a file put back as it is now where the rest fails."""
+    try:
+        undo.callback(write_over, path, path.read_bytes())
+    except FileNotFoundError:
+        undo.callback(path.unlink, missing_ok=True)
+    except OSError as error:
+        raise HomeError(f"can't read {path}: {error.strerror}") from None
 
 
 def _move(source: Path, target: Path, undo: contextlib.ExitStack, *, unless: bool = False) -> None:
@@ -202,7 +222,7 @@ def _move(source: Path, target: Path, undo: contextlib.ExitStack, *, unless: boo
         source.rename(target)
     except OSError as error:
         raise HomeError(f"can't write {target}: {error.strerror}") from None
-    undo.callback(shutil.rmtree if target.is_dir() else os.unlink, target)
+    undo.callback(target.rename, source)
 
 
 @contextlib.contextmanager

@@ -20,23 +20,21 @@ KINDS: Final = ("keyfile", "passphrase", "keyring", "command")
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--key-source`, `--key-file` and `--key-command`."""
-    for option in (
-        click.option(
-            "--key-command",
-            metavar="'CMD'",
-            help="Prints the master key; run without a shell. For --key-source command.",
-        ),
-        click.option(
-            "--key-file",
-            type=click.Path(dir_okay=False, path_type=Path),
-            metavar="PATH",
-            help="The key file; made where it doesn't exist, else used as it is.  [default: master.key in the home]",
-        ),
-        click.option("--key-source", type=click.Choice(KINDS), help="Where the master key comes from."),
-    ):
-        command = option(command)
-    return command
+    """`--key-source`, `--key-file` and `--key-command`, for a key that may be made."""
+    file = "The key file; made where it doesn't exist, else used as it is.  [default: master.key in the home]"
+    command = _place(command, file, "Prints the master key; run without a shell. For --key-source command.")
+    return click.option("--key-source", type=click.Choice(KINDS), help="Where the master key comes from.")(command)
+
+
+def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--key-file` and `--key-command`, for a key that there is."""
+    return _place(command, "The backup's key file.", "Prints the backup's master key; run without a shell.")
+
+
+def _place(command: Callable[..., Any], file: str, command_line: str) -> Callable[..., Any]:
+    path = click.Path(dir_okay=False, path_type=Path)
+    command = click.option("--key-command", metavar="'CMD'", help=command_line)(command)
+    return click.option("--key-file", type=path, metavar="PATH", help=file)(command)
 
 
 def choose(
@@ -71,12 +69,24 @@ def _key_file(home: Home, named: Path | None, vault: "Vault | None") -> "KeySour
     if named and named.is_dir():
         raise UsageError(f"{named} is a folder", hint="name the key file in it")
     current = key_file(home) if vault and vault.source["kind"] == KeyFile.kind else None
+    if named:
+        _require_free(home, named, current)
     if named is None:
         return KeyFile(current or home.master_key, replaces=vault is not None)
     # A file that somebody names is used as it is, unless it is this vault's: it may hold another vault's key.
     if current and os.path.realpath(named) == os.path.realpath(current):
         return KeyFile(current, replaces=True)
     return KeyFile(named)
+
+
+def _require_free(home: Home, named: Path, current: Path | None) -> None:
+    """Raise `SeksError` where a key would lie in the way of what SEKS puts there itself."""
+    from seks_addon.vault.keysource import KeyFile
+
+    if os.path.realpath(named) != os.path.realpath(home.master_key):
+        home.require_foreign(named)
+    if current and os.path.realpath(named) == os.path.realpath(KeyFile(current).staged):
+        raise UsageError(f"{named} is where a new key waits for the place of {current}", hint="name another file")
 
 
 def existing(home: Home, wanted: str, kind: str | None, key_file: Path | None, key_command: str | None) -> "KeySource":
@@ -93,7 +103,7 @@ def existing(home: Home, wanted: str, kind: str | None, key_file: Path | None, k
     if kind not in (None, wanted) or any(needless.values()):
         raise UsageError(
             f"the backup's master key comes from: {wanted}",
-            hint="put it into another source with `seks vault rekey`, when the home is made",
+            hint="put it into another source with `seks vault rekey`, afterwards",
         )
     if wanted == Command.kind and not key_command:
         raise UsageError("the backup's master key comes from a command", hint="name the command with --key-command")

@@ -59,6 +59,7 @@ def _gather(workplace: Workplace) -> "tuple[dict[str, Any], list[DamagedRow]]":
             "key_source": vault.source["kind"],
             "key_place": described(workplace.home, vault.source, dict(local_place(workplace.home))),
             **({"key_file": str(key_file(workplace.home))} if vault.source["kind"] == "keyfile" else {}),
+            "key_id": vault.master_key_id.hex(),
             "epoch": vault.epoch,
             "clients": len(clients.sound),
             "agents": len(agents.sound),

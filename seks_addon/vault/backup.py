@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from seks_addon.database import open_database, translated
-from seks_addon.errors import DatabaseError, ExistsError, HomeError, SeksError, VaultError
-from seks_addon.home import PRIVATE_FILE, TEMPORARY, Home, give_name, move_over, sync
+from seks_addon.errors import DatabaseError, ExistsError, HomeError, MasterKeyError, SeksError, VaultError
+from seks_addon.home import BESIDE, PRIVATE_FILE, TEMPORARY, Home, beside, give_name, move_over, sync
 from seks_addon.lock import COMMAND_TIMEOUT, busy
 from seks_addon.vault import epoch, keysource
 from seks_addon.vault.check import check
-from seks_addon.vault.keysource import Ask, KeySource
+from seks_addon.vault.keysource import Ask, Command, KeyFile, KeySource
 from seks_addon.vault.rotation import Progress
 from seks_addon.vault.schema import migrations
 from seks_addon.vault.store import Vault
@@ -27,9 +27,12 @@ _PAGES: Final = 256
 #: How long between two attempts at a database that is locked, in seconds.
 _PAUSE: Final = 0.01
 
+_NAME_KEY: Final = "name the key that the backup was made under with --key-file, or --key-command"
+
 
 def backup(vault: Vault, target: Path, progress: Progress) -> None:
     """Write a copy of the vault as it is at one moment to `target`, which must not exist, while others work with it."""
+    vault.home.require_foreign(target)
     if target.exists():
         raise ExistsError(f"{target} exists already", hint="name a new file")
     with _temporary(target.parent) as copy, _named(copy, target):
@@ -49,18 +52,21 @@ def restore(
     accept_older: bool,
     progress: Progress,
     timeout: float = COMMAND_TIMEOUT,
+    choose: Callable[[str], KeySource] | None = None,
 ) -> int:
     """Put the vault back as it was when `source` was made; gives its new epoch.
 
     The copy is checked whole first. It takes the vault's place in one step; a running proxy sees it from the next
     request on. Raises `SeksError`, for one that is older than this home has seen the vault too, unless it is accepted.
-    `timeout`: how long to wait for another process, in seconds.
+    `timeout`: how long to wait for another process, in seconds. `choose` gives, by its kind, the source that has the
+    copy's key, where that isn't the vault's of now.
     """
     if not source.is_file():
         raise HomeError(f"there is no file {source}")
     with home.exclusive(timeout), _temporary(home.root) as copy, _named(copy, source):
         _copy_in(source, copy)
-        with Vault.open(home, ask=ask, accept_older=accept_older, path=copy) as restored:
+        key_source = choose(_kind(copy)) if choose else None
+        with _open_copy(home, copy, key_source, ask, accept_older=accept_older) as restored:
             problems = check(restored, lambda *_: None)
             if problems:
                 raise DatabaseError(f"{source} is damaged: {problems[0]}", hint="take another backup")
@@ -72,9 +78,48 @@ def restore(
                 with restored.change(remember=False):
                     pass
                 number = restored.epoch
-                _take_place(restored, progress, timeout)
+                with _staged(home, key_source):
+                    _take_place(restored, progress, timeout)
                 epoch.remember(restored, number)
     return number
+
+
+def _open_copy(home: Home, copy: Path, key_source: KeySource | None, ask: Ask | None, *, accept_older: bool) -> Vault:
+    """Open a copy with the key from `key_source`, by default with that of the home."""
+    key = key_source.load("") if key_source else None
+    try:
+        vault = Vault.open(home, ask=ask, key=key, accept_older=accept_older, path=copy)
+    except MasterKeyError as error:
+        if _kind(copy) in {KeyFile.kind, Command.kind}:
+            raise MasterKeyError(error.message, hint=_NAME_KEY) from None
+        raise
+    if key and vault.master_key != key:
+        vault.close()
+        raise MasterKeyError("the key that is named is not the backup's", hint=_NAME_KEY)
+    return vault
+
+
+@contextlib.contextmanager
+def _staged(home: Home, key_source: KeySource | None) -> Iterator[None]:
+    """Let the block put a vault in place whose key is elsewhere: at any instant, the key that is wanted is found."""
+    if key_source is None:
+        yield
+        return
+    _bring_to_its_end(home)
+    keysource.remember(home, key_source, staged=True)
+    try:
+        yield
+    except BaseException:
+        _bring_to_its_end(home)
+        keysource.forget_staged(home)
+        raise
+    keysource.settle(home, key_source)
+
+
+def _bring_to_its_end(home: Home) -> None:
+    """Settle what is staged where it is the only word on the key of the vault that is there: opening that does it."""
+    with contextlib.suppress(SeksError), Vault.open(home):
+        pass
 
 
 def rebuild(
@@ -173,8 +218,8 @@ def _set_aside(home: Home) -> None:
         with contextlib.suppress(FileNotFoundError):
             home.vault.chmod(PRIVATE_FILE)
             home.vault.replace(home.damaged_vault)
-        for suffix in ("-wal", "-shm"):
-            home.vault.with_name(home.vault.name + suffix).unlink(missing_ok=True)
+        for suffix in BESIDE:
+            beside(home.vault, suffix).unlink(missing_ok=True)
     except OSError as error:
         raise HomeError(f"can't move {home.vault} away: {error.strerror}") from None
 
@@ -233,5 +278,5 @@ def _temporary(folder: Path) -> Iterator[Path]:
     try:
         yield path
     finally:
-        for suffix in ("", "-wal", "-shm", "-journal"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        for suffix in BESIDE:
+            beside(path, suffix).unlink(missing_ok=True)

@@ -38,8 +38,9 @@ def _rekey(vault: Vault, source: KeySource, record: Callable[[], object]) -> Non
     try:
         master = source.create(vault.id)
         if master.id == before:
-            raise MasterKeyError("that is the master key that the vault has", hint="name another, or a new key file")
+            raise MasterKeyError("that is the master key that the vault has", hint=_ANOTHER)
         keysource.remember(vault.home, source, staged=True)
+        keysource.confirm(vault.home, source, vault.id, master.id, staged=True)
         with vault.change():
             vault.replace_master(master, {"kind": source.kind, **source.public()})
             record()
@@ -50,6 +51,9 @@ def _rekey(vault: Vault, source: KeySource, record: Callable[[], object]) -> Non
             keysource.forget_staged(vault.home)
         raise
     keysource.settle(vault.home, source)
+
+
+_ANOTHER: Final = "a rekey to it that was cut off is done; for a new key, name another, or a new key file"
 
 
 def reencrypt(vault: Vault, progress: Progress) -> None:

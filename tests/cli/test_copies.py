@@ -10,7 +10,7 @@ import pytest
 
 from seks_addon.errors import DatabaseError
 from seks_addon.home import Home
-from seks_addon.vault import Vault
+from seks_addon.vault import Vault, backup
 from tests.cli.conftest import Seks, acts, records
 from tests.cli.test_keys import assert_refused, value
 from tests.samples import KEY, OTHER_KEY
@@ -227,7 +227,7 @@ def test_check_of_what_cannot_be_checked(ready: Seks, home: Home, copy: Path, tm
 
     (tmp_path / "key").rename(home.master_key)
     home.vault.unlink()
-    assert_refused(ready("vault", "check"), "not initialised")
+    assert_refused(ready("vault", "check"), "is missing")
 
 
 def test_check_of_a_vault_that_does_not_open(ready: Seks, home: Home, copy: Path) -> None:
@@ -235,3 +235,103 @@ def test_check_of_a_vault_that_does_not_open(ready: Seks, home: Home, copy: Path
     change(home.vault, "UPDATE meta SET value = x'00' WHERE key = 'vault_key'")
 
     assert_refused(ready("vault", "check"), "vault")
+
+
+@pytest.mark.parametrize(
+    "name", ["key.toml", "KEY.TOML", "vault.epoch", "config.toml", "audit.db-wal", "run/x", "ca/x"]
+)
+def test_backup_over_what_is_seks_s_own(ready: Seks, home: Home, copy: Path, name: str) -> None:
+    """It would be read as what it isn't, by every command from then on."""
+    place = home.root / name
+    (home.epoch).unlink()
+    (copy.parent / "link").symlink_to(place)
+
+    for target in (place, copy.parent / "link"):
+        assert_refused(ready("vault", "backup", str(target)), "a place of SEKS's own")
+
+    assert not place.exists()
+    assert ready("vault", "backup", str(home.root / "mine.seks")).code == 0
+
+
+def test_a_vault_that_is_lost(ready: Seks, home: Home, copy: Path) -> None:
+    """The way out is back, not into a new one that the backup doesn't fit."""
+    files = {path: path.read_bytes() for path in (home.master_key, home.epoch, home.ca)}
+    home.vault.unlink()
+
+    for words in (("vault", "list"), ("init",)):
+        result = ready(*words)
+        assert_refused(result, "missing")
+        assert "`seks vault restore FILE`" in result.err
+
+    assert {path: path.read_bytes() for path in files} == files
+    assert ready("vault", "restore", str(copy)).code == 0
+    assert acts(ready) == ["init", "vault.add", "vault.backup", "vault.restore"]
+    assert value(ready) == KEY
+
+
+@pytest.mark.parametrize("kind", ["file", "command"])
+def test_restore_from_before_a_rekey(seks: Seks, tmp_path: Path, kind: str) -> None:
+    """The key of then is named; the vault has it from there afterwards."""
+    then, now, copy = (tmp_path / name for name in ("then.key", "now.key", "copy.db"))
+    option, at, later = {
+        "file": ("--key-file", str(then), str(now)),
+        "command": ("--key-command", f"cat '{then}'", f"cat '{now}'"),
+    }[kind]
+    for path in (then, now):
+        path.touch(0o600)
+        path.write_text(seks("vault", "new-key").out)
+    seks("init", option, at)
+    seks("vault", "add", "openai", "--stdin", stdin=KEY)
+    seks("vault", "backup", str(copy))
+    assert seks("vault", "rekey", option, later).code == 0
+    words = ("vault", "restore", "--accept-older", str(copy))
+
+    for named in ([], [option, later]):
+        refused = seks(*words, *named)
+        assert_refused(refused, "not this vault's")
+        assert "--key-file, or --key-command" in refused.err
+    assert_refused(seks(*words, "--key-command" if kind == "file" else "--key-file", at), "comes from", 2)
+    assert seks("vault", "check").code == 0
+    restored = seks(*words, option, at)
+
+    assert restored.code == 0, restored.err
+    now.unlink()
+    assert value(seks) == KEY
+    assert seks("vault", "check").code == 0
+    assert not list((tmp_path / "home").glob("*.new"))
+
+
+def test_restore_with_a_key_that_is_not_wanted(ready: Seks, home: Home, copy: Path, tmp_path: Path) -> None:
+    """The home would look for its key in the wrong place from then on."""
+    (tmp_path / "other.key").touch(0o600)
+    (tmp_path / "other.key").write_text(ready("vault", "new-key").out)
+
+    assert_refused(ready("vault", "restore", "--key-file", str(tmp_path / "other.key"), str(copy)), "not the backup's")
+
+    assert not home.key_location.exists()
+    assert acts(ready)[-1] == "vault.restore"
+    assert records(ready)[-1]["outcome"] == "failed"
+    assert ready("vault", "restore", "--key-file", str(home.master_key), str(copy)).code == 0
+
+
+def test_a_restore_that_fails_leaves_the_key_s_place(
+    seks: Seks, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The vault that stays has its key where it had it."""
+    copy, now = tmp_path / "copy.db", tmp_path / "now.key"
+    seks("init", "--key-file", str(tmp_path / "then.key"))
+    seks("vault", "backup", str(copy))
+    seks("vault", "rekey", "--key-file", str(now))
+    before = home.key_location.read_bytes()
+
+    def full(*_: object) -> None:
+        raise DatabaseError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backup, "_take_place", full)
+        failed = seks("vault", "restore", "--accept-older", "--key-file", str(tmp_path / "then.key"), str(copy))
+
+    assert_refused(failed, "the disk is full")
+    assert home.key_location.read_bytes() == before
+    assert not list(home.root.glob("*.new"))
+    assert seks("vault", "check").code == 0

@@ -1,8 +1,10 @@
 """`seks init --from-backup`: a home that is lost altogether, made again from a backup and its key."""
 
 import shutil
+import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -192,3 +194,62 @@ def test_a_home_that_is_there(ready: Seks, home: Home, copy: Path, add: Callable
     assert ready("vault", "restore", str(copy), "--accept-older").code == 0
     assert value(ready) == KEY
     assert len([record for record in records(ready) if record["reason"] == "init"]) == 1
+
+
+def digest(home: Home) -> dict[str, bytes]:
+    """What the home's files hold, but for the locks' folder and databases in use."""
+    return {path.name: path.read_bytes() for path in home.root.iterdir() if path.is_file()}
+
+
+def test_one_that_fails_leaves_what_was_there(seks: Seks, home: Home, copy: Path, tmp_path: Path) -> None:
+    """Above all the home's word on how new the vault must be: an older backup stays refused."""
+    key, older = str(tmp_path / "k"), tmp_path / "older"
+    copy.parent.mkdir()
+    seks("init", "--key-file", key)
+    seks("vault", "add", "openai", "--stdin", stdin=KEY)
+    seks("vault", "backup", str(older))
+    seks("token", "revoke", "--all")
+    seks("vault", "backup", str(copy))
+    home.vault.unlink()
+    audit = home.audit.read_bytes()
+    home.audit.write_bytes(b"this is no database, " * 500)
+    before = digest(home)
+
+    assert_refused(seks("init", "--from-backup", str(copy), "--key-file", key), "audit.db")
+
+    assert digest(home) == before
+    home.audit.write_bytes(audit)
+    assert_refused(seks("init", "--from-backup", str(older), "--key-file", key), "older")
+    assert seks("init", "--from-backup", str(copy), "--key-file", key).code == 0
+
+
+def test_a_log_of_the_vault_that_is_lost(ready: Seks, home: Home, copy: Path, add: Callable[..., str]) -> None:
+    """SQLite would play it into the new one."""
+    copy.parent.mkdir()
+    add("openai", KEY)
+    with closing(sqlite3.connect(home.vault, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM meta").fetchall()
+        assert ready("agent", "add", "ci").code == 0
+        left = {suffix: (home.root / f"vault.db{suffix}").read_bytes() for suffix in ("-wal", "-shm")}
+        assert ready("vault", "backup", str(copy)).code == 0
+    home.vault.unlink()
+    for suffix, content in left.items():
+        (home.root / f"vault.db{suffix}").write_bytes(content)
+
+    assert ready("init", "--from-backup", str(copy)).code == 0
+
+    assert ready("vault", "check").code == 0
+    assert value(ready) == KEY
+
+
+def test_another_vault_s_backup(seks: Seks, home: Home, copy: Path, lost: Callable[..., str]) -> None:
+    """Where the home had another one, that one's epoch is in nobody's way."""
+    lost()
+    assert seks("init").code == 0
+    home.vault.unlink()
+
+    made = seks("init", "--from-backup", str(copy), "--key-file", str(copy.with_name("master.key")))
+
+    assert made.code == 0, made.err
+    assert seks("vault", "check").code == 0

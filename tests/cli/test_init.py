@@ -104,6 +104,7 @@ def test_a_failure_with_the_vault_in_sight_takes_the_rest_back(
 def test_what_a_killed_init_left_is_taken_over(ready: Seks, home: Home) -> None:
     """Killed before the vault had its place: key, CA and log are there, and a half-made stage."""
     home.vault.unlink()
+    home.epoch.unlink()
     (home.root / ".init").mkdir()
     (home.root / ".init" / "vault.db").write_bytes(b"half")
     key, authority = home.master_key.read_bytes(), home.ca.read_bytes()

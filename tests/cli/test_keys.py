@@ -2,9 +2,12 @@
 
 import os
 import pty
+import shlex
 import shutil
+import signal
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +21,8 @@ from seks_addon.vault.keysource import passphrase
 from seks_addon.vault.keysource.encoding import encode
 from tests.cli.conftest import Result, Seks, acts, command, environment, records
 from tests.samples import KEY, OTHER_KEY, TOKEN
+
+type Process = Callable[..., subprocess.CompletedProcess[str]]
 
 WORDS = "four obviously fake words"
 
@@ -581,3 +586,118 @@ def test_rekey_to_the_same(seks: Seks, home: Home, tmp_path: Path, key_command: 
 
     assert_refused(result, "that is the master key that the vault has")
     assert seks("vault", "check").code == 0
+
+
+@pytest.mark.parametrize("act", ["init", "rekey"])
+def test_a_key_that_nobody_could_get_again(seks: Seks, home: Home, process: Process, act: str) -> None:
+    """A command that prints another one each time, and a keyring that keeps nothing."""
+    if act == "rekey":
+        seks("init")
+        seks("vault", "add", "openai", "--stdin", stdin=KEY)
+    words = ("init",) if act == "init" else ("vault", "rekey")
+    null = {"PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}
+
+    other = seks(*words, "--key-command", shlex.join(command("vault", "new-key")))
+    forgotten = process(*words, "--key-source", "keyring", env=null)
+
+    assert_refused(other, "doesn't give the new master key again: it gives another one")
+    assert forgotten.returncode == 1
+    assert "doesn't give the new master key again: the keyring has no master key" in forgotten.stderr
+    if act == "init":
+        assert not home.root.exists()
+    else:
+        assert value(seks) == KEY
+        assert acts(seks) == ["init", "vault.add"]
+        assert not list(home.root.glob("key.toml*"))
+
+
+@pytest.mark.parametrize("backend", ["keyring.backends.null.Nope", "nope.Nope", "nodots"])
+def test_a_keyring_that_there_is_not(ready: Seks, process: Process, backend: str) -> None:
+    """What the library makes of such a variable is an error like others."""
+    done = process("vault", "rekey", "--key-source", "keyring", env={"PYTHON_KEYRING_BACKEND": backend})
+
+    assert_refused(Result(done.returncode, done.stdout, done.stderr), "keyring can't be used")
+    assert "PYTHON_KEYRING_BACKEND" in done.stderr
+    assert ready("vault", "check").code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "there"),
+    [
+        *((name, False) for name in ("key.toml", "key.toml.new", "vault.db", "vault.epoch", "audit.db-wal")),
+        *((name, there) for name in ("config.toml", "run/proxy.json", "master.key.new") for there in (False, True)),
+    ],
+)
+def test_a_key_file_in_seks_s_own_place(ready: Seks, home: Home, tmp_path: Path, name: str, there: bool) -> None:
+    """SEKS would overwrite it, or take it for something else; whether it is a key or not, and by a link too."""
+    place = home.root / name
+    if there:
+        place.touch(0o600)
+        place.write_text(encode(Key.generate()))
+    (tmp_path / "link").symlink_to(place)
+    before = sorted(home.root.rglob("*")), place.exists() and place.read_bytes()
+
+    for path in (place, tmp_path / "link"):
+        assert_refused(ready("vault", "rekey", "--key-file", str(path)), "a place of SEKS's own")
+
+    assert (sorted(home.root.rglob("*")), place.exists() and place.read_bytes()) == before
+
+
+@pytest.mark.parametrize("name", ["key.toml", "vault.db", "config.toml", "ca/x.key"])
+def test_init_with_a_key_file_in_seks_s_own_place(seks: Seks, home: Home, name: str) -> None:
+    home.create()
+
+    assert_refused(seks("init", "--key-file", str(home.root / name)), "a place of SEKS's own")
+    assert not home.vault.exists()
+
+
+def test_a_key_file_where_a_new_one_would_wait(seks: Seks, tmp_path: Path) -> None:
+    """The next to open the vault would move it over the one before."""
+    seks("init", "--key-file", str(tmp_path / "k"))
+
+    assert_refused(seks("vault", "rekey", "--key-file", str(tmp_path / "k.new")), "waits for the place of", 2)
+    assert not (tmp_path / "k.new").exists()
+
+
+def test_a_rekey_that_may_have_been_done(
+    seks: Seks, tmp_path: Path, cheap: None, key_command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is run again says that it was, if it was; the key's id tells."""
+    seks("init", "--key-file", str(tmp_path / "first.key"))
+    before = seks("status", "--json").json["key_id"]
+    assert seks("vault", "rekey", "--key-file", str(tmp_path / "new.key")).code == 0
+    after = seks("status", "--json").json["key_id"]
+
+    again = seks("vault", "rekey", "--key-file", str(tmp_path / "new.key"))
+
+    assert_refused(again, f"the vault has its key from {tmp_path / 'new.key'}")
+    assert "a rekey to it that was cut off is done" in again.err
+    assert before != after == seks("status", "--json").json["key_id"]
+    for kind in ("command", "passphrase"):
+        words = options(kind, tmp_path, key_command)
+        monkeypatch.setenv("SEKS_NEW_PASSPHRASE_FILE", os.environ["SEKS_PASSPHRASE_FILE"])
+        assert seks("vault", "rekey", *words).code == 0
+        again = seks("vault", "rekey", *words)
+        assert_refused(again, "that the vault has")
+        assert "a rekey to it that was cut off is done" in again.err
+
+
+def test_a_second_name_of_a_key_outside(seks: Seks, home: Home, tmp_path: Path) -> None:
+    """What a killed command left of it there is removed by the next one, once nobody can be at work on it."""
+    folder = tmp_path / "outside"
+    folder.mkdir(0o700)
+    words = ("--home", str(home.root), "init", "--key-file", str(folder / "k"))
+    env = {**os.environ, **environment(home)}
+    dying = [sys.executable, "-m", "tests.support.dying"]
+    subprocess.run([*dying, "0", str(tmp_path / "instants"), *words], env=env, check=True, capture_output=True)
+    instant = (tmp_path / "instants").read_text().splitlines().index("after link") + 1
+    shutil.rmtree(home.root)
+    (folder / "k").unlink()
+
+    killed = subprocess.run([*dying, str(instant), str(tmp_path / "instants"), *words], env=env, check=False)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(folder.iterdir())) == 2
+    os.utime(folder / "k", (0, 0))
+    assert seks("init", "--key-file", str(folder / "k")).code == 0
+    assert [path.name for path in folder.iterdir()] == ["k"]

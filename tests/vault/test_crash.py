@@ -27,6 +27,7 @@ from seks_addon.vault import Vault
 from seks_addon.vault.backup import backup
 from seks_addon.vault.check import check
 from seks_addon.vault.keysource import KeyFile
+from seks_addon.vault.rotation import rekey
 from seks_cli.init import initialise
 from tests.samples import KEY, OTHER_KEY, binding, files_with
 
@@ -79,6 +80,14 @@ def _spoil_vault(folder: Path) -> None:
     vault.write_bytes(b"this is no database, " * 500)
 
 
+def _rekeyed(folder: Path) -> None:
+    home = Home(folder / "home")
+    home.master_key.rename(folder / "kept.key")
+    home.key_location.write_text(f'kind = "keyfile"\npath = "{folder}/kept.key"\n')
+    with Vault.open(home) as vault:
+        rekey(vault, KeyFile(folder / "new.key"))
+
+
 def _lose_home(folder: Path) -> None:
     shutil.rmtree(folder / "home")
 
@@ -93,6 +102,10 @@ ACTS = {
     "backup": Act("vault backup {folder}/copy", again=1),
     "restore": Act("vault restore {folder}/older --accept-older"),
     "restore a lost one": Act("vault restore {folder}/older --accept-older", before=_lose_vault),
+    "init from a backup": Act("init --from-backup {folder}/newest", again=1, before=_lose_vault),
+    "restore from before a rekey": Act(
+        "vault restore {folder}/older --accept-older --key-file {folder}/kept.key", before=_rekeyed
+    ),
     "restore a damaged one": Act("vault restore {folder}/older --accept-older", before=_spoil_vault),
 }
 
@@ -113,6 +126,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
         with vault.change():
             vault.secrets.rotate(client, "second", Secret(OTHER_KEY))
             vault.tokens.revoke(tokens[1][0])
+        backup(vault, folder / "newest", lambda *_: None)
         return Prepared(folder, tokens[2][0].id, _keys(vault), frozenset(text for _, text in tokens))
 
 

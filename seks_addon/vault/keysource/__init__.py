@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from seks_addon.errors import DatabaseBusyError, MasterKeyError
-from seks_addon.home import Home, move_over, write_over
+from seks_addon.home import NEW, Home, beside, move_over, write_over
 from seks_addon.vault.envelope import Key
 from seks_addon.vault.keysource.base import KeySource
 from seks_addon.vault.keysource.command import Command
@@ -48,6 +48,28 @@ def key_file(home: Home) -> Path:
 def forget_staged(home: Home) -> None:
     """Take back what `remember` staged."""
     _staged(home).unlink(missing_ok=True)
+
+
+def confirm(home: Home, source: KeySource, vault_id: str, key_id: bytes, *, staged: bool = False) -> None:
+    """Raise `MasterKeyError` unless `source` gives its key again, from the place that `remember` wrote down.
+
+    A keyring may forget what it takes, and a command print another key each time. Nobody is asked for a passphrase
+    once more: it is typed twice, and the vault keeps the salt.
+    """
+    if source.kind == Passphrase.kind:
+        return
+    why = "it gives another one"
+    for candidate, is_staged in _candidates(home, {"kind": source.kind, **source.public()}, None):
+        if is_staged == staged:
+            try:
+                if candidate.load(vault_id).id == key_id:
+                    return
+            except MasterKeyError as error:
+                why = error.message
+    raise MasterKeyError(
+        f"the {source.kind} doesn't give the new master key again: {why}",
+        hint="the vault is not put under a key that would be lost; use a source that keeps it",
+    )
 
 
 def settle(home: Home, source: KeySource) -> None:
@@ -169,4 +191,4 @@ _MEND: Final = "it says where the master key is; mend it"
 
 
 def _staged(home: Home) -> Path:
-    return home.key_location.with_name(home.key_location.name + ".new")
+    return beside(home.key_location, NEW)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from seks_addon.errors import MasterKeyError
-from seks_addon.home import Home, move_over, require_private, write_new, write_over
+from seks_addon.home import NEW, Home, beside, move_over, require_private, sweep, write_new, write_over
 from seks_addon.vault.envelope import Key
 from seks_addon.vault.keysource.base import KeySource
 from seks_addon.vault.keysource.encoding import decode, encode
@@ -30,15 +30,16 @@ class KeyFile(KeySource):
 
     @property
     def staged(self) -> Path:
-        return self.path.with_name(self.path.name + ".new")
+        return beside(self.path, NEW)
 
     def require_own(self, home: Home) -> None:
         """Raise `MasterKeyError` where `create` would replace a file that isn't known to be this home's alone."""
         inside = Path(os.path.realpath(self.path)).is_relative_to(os.path.realpath(home.root))
         if self._replaces and (self.path.is_symlink() or not inside):
             raise MasterKeyError(
-                f"the key file {self.path} is not in the home, or is a link: it may be another vault's key too",
-                hint="name another file for the new key with --key-file; this one stays as it is",
+                f"the vault has its key from {self.path}, which is not in the home, or is a link: it may be another"
+                " vault's key too",
+                hint="a rekey to it that was cut off is done; for a new key, name another file with --key-file",
             )
 
     def create(self, vault_id: str) -> Key:
@@ -62,6 +63,8 @@ class KeyFile(KeySource):
                 hint="put back your copy of it; without it the secrets can't be read",
             )
         require_private(self.path)
+        # Nobody else looks in a folder outside of the home.
+        sweep(self.path.parent)
         try:
             text = self.path.read_bytes()
         except OSError as error:

@@ -1,7 +1,7 @@
 """The master key in the operating system's keyring, by the optional `keyring` library."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 from seks_addon.errors import MasterKeyError
@@ -25,20 +25,14 @@ class Keyring(KeySource):
     def create(self, vault_id: str) -> Key:
         key = Key.from_material(Key.generate().material)
         self._entry = f"{vault_id}/{key.id.hex()}"
-        library = _library()
-        try:
+        with _library() as library:
             library.set_password(SERVICE, self._entry, encode(key))
-        except library.errors.KeyringError as error:
-            raise _unusable(error) from None
         self._made = encode(key)
         return key
 
     def load(self, vault_id: str) -> Key:
-        library = _library()
-        try:
+        with _library() as library:
             text = library.get_password(SERVICE, self._entry)
-        except library.errors.KeyringError as error:
-            raise _unusable(error) from None
         if text is None:
             raise MasterKeyError(
                 "the keyring has no master key for this vault",
@@ -49,8 +43,7 @@ class Keyring(KeySource):
     def discard(self) -> None:
         if self._made is None:
             return
-        library = _library()
-        with contextlib.suppress(library.errors.KeyringError):
+        with contextlib.suppress(MasterKeyError), _library() as library:
             if library.get_password(SERVICE, self._entry) == self._made:
                 library.delete_password(SERVICE, self._entry)
         self._made = None
@@ -59,19 +52,22 @@ class Keyring(KeySource):
         return {"entry": self._entry}
 
 
-def _library() -> Any:
+@contextlib.contextmanager
+def _library() -> Iterator[Any]:
+    """The library, whose errors in the block become `MasterKeyError`.
+
+    Backends, and what loads them as variables and files name them, raise whatever they like.
+    """
     try:
         import keyring
-        import keyring.errors
     except ImportError:
         raise MasterKeyError(
             "the keyring library is not installed", hint="install SEKS with its extra: pip install 'seks[keyring]'"
         ) from None
-    return keyring
-
-
-def _unusable(error: Exception) -> MasterKeyError:
-    return MasterKeyError(
-        f"the operating system's keyring can't be used: {type(error).__name__}",
-        hint="unlock it, or use another key source",
-    )
+    try:
+        yield keyring
+    except Exception as error:  # noqa: BLE001
+        raise MasterKeyError(
+            f"the operating system's keyring can't be used: {type(error).__name__}",
+            hint="unlock it, see what PYTHON_KEYRING_BACKEND names, or use another key source",
+        ) from None

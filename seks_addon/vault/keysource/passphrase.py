@@ -76,7 +76,10 @@ class Passphrase(KeySource):
             public, key_id = self._older
             # Another salt makes another key of it, which whoever knows it makes too.
             if self.from_public(None, public).derive(passphrase).id == key_id:
-                raise MasterKeyError("that is the passphrase that the vault has", hint="take another")
+                raise MasterKeyError(
+                    "that is the passphrase that the vault has",
+                    hint="a rekey to it that was cut off is done; for a new key, take another",
+                )
         return self.derive(passphrase)
 
     def load(self, vault_id: str) -> Key:
