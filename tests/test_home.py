@@ -139,12 +139,16 @@ def test_check_without_a_home(tmp_path: Path) -> None:
 
 
 def test_check_without_a_vault(tmp_path: Path) -> None:
-    """A home without a vault says how to initialise it."""
+    """A home without a vault says how to initialise it, or how to put back the one that it had."""
     home = initialised(tmp_path)
     home.vault.unlink()
 
     with pytest.raises(HomeError, match="not initialised"):
         home.check()
+    write_new(home.epoch, b"")
+    with pytest.raises(HomeError, match="is missing") as caught:
+        home.check()
+    assert "seks vault restore" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("name", ["", "vault.db", "audit.db", "ca/seks-ca.pem"])

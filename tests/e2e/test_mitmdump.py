@@ -158,4 +158,4 @@ def test_home_that_is_none(folder: Path) -> None:
 
     assert proxy.process is not None
     assert proxy.process.wait(PATIENCE) != 0
-    assert "is not initialised" in proxy.log
+    assert "vault.db is missing" in proxy.log

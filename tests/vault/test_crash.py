@@ -80,6 +80,11 @@ def _spoil_vault(folder: Path) -> None:
     vault.write_bytes(b"this is no database, " * 500)
 
 
+def _other_vault_lost(folder: Path) -> None:
+    _lose_vault(folder)
+    (folder / "home/vault.epoch").write_text('{"vault": "another", "epoch": 99}')
+
+
 def _rekeyed(folder: Path) -> None:
     home = Home(folder / "home")
     home.master_key.rename(folder / "kept.key")
@@ -103,6 +108,7 @@ ACTS = {
     "restore": Act("vault restore {folder}/older --accept-older"),
     "restore a lost one": Act("vault restore {folder}/older --accept-older", before=_lose_vault),
     "init from a backup": Act("init --from-backup {folder}/newest", again=1, before=_lose_vault),
+    "init from another's backup": Act("init --from-backup {folder}/newest", again=1, before=_other_vault_lost),
     "restore from before a rekey": Act(
         "vault restore {folder}/older --accept-older --key-file {folder}/kept.key", before=_rekeyed
     ),
