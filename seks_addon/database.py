@@ -21,6 +21,7 @@ _PRAGMAS: Final = (
     "PRAGMA synchronous=FULL",
     "PRAGMA secure_delete=ON",
 )
+_RESTORE: Final = "restore it from a backup"
 
 
 def open_database(
@@ -47,13 +48,15 @@ def open_database(
         connection = sqlite3.connect(
             uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False, cached_statements=256
         )
+        # What isn't UTF-8 wasn't written by SEKS: it shall fail the schema's comparison, or its row's authentication.
+        connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
             database = Database(connection)
             names, _ = _expected(migrations)
-            if not {migration.name for migration in migrations.applied(database)} <= names:
+            if not _applied(database, path, migrations) <= names:
                 raise DatabaseError(f"{path} was written by a newer SEKS", hint="use that version")
             if migrations.pending(database):
                 # As a whole, for a crash in between; and whoever opens it at the same moment finds nothing left to do.
@@ -62,12 +65,22 @@ def open_database(
             if check_schema and not has_schema(database, migrations):
                 # A trigger could undo a revocation, or a record, in the moment in which it is written.
                 raise DatabaseDamagedError(
-                    f"the tables or triggers of {path} were changed outside of SEKS", hint="restore it from a backup"
+                    f"the tables or triggers of {path} were changed outside of SEKS", hint=_RESTORE
                 )
         except BaseException:
             connection.close()
             raise
         return database
+
+
+def _applied(database: Database, path: Path, migrations: Migrations) -> set[str]:
+    """The names of the migrations that the database has seen."""
+    try:
+        return {migration.name for migration in migrations.applied(database)}
+    except sqlite3.Error:
+        raise
+    except Exception:  # noqa: BLE001 - the library takes its table for what it made: another may raise anything
+        raise DatabaseDamagedError(f"{path} is damaged, or no SEKS database", hint=_RESTORE) from None
 
 
 def has_schema(database: Database, migrations: Migrations) -> bool:
@@ -122,11 +135,11 @@ def translated(path: Path) -> Iterator[None]:
             raise DatabaseError(f"can't open {path}", hint="check that you own it and its directory") from None
         if code == sqlite3.SQLITE_ERROR:
             # A statement that is right finds a table missing, or another one in its place.
-            raise DatabaseDamagedError(f"{path}: {error}", hint="restore it from a backup") from None
+            raise DatabaseDamagedError(f"{path}: {error}", hint=_RESTORE) from None
         raise DatabaseError(f"{path}: {error}", hint="check the disk, or restore from a backup") from None
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.IntegrityError):
             raise
-        raise DatabaseDamagedError(f"{path} is damaged, or no SEKS database", hint="restore it from a backup") from None
+        raise DatabaseDamagedError(f"{path} is damaged, or no SEKS database", hint=_RESTORE) from None
     except OSError as error:
         raise DatabaseError(f"{path}: {error.strerror}") from None

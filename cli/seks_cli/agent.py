@@ -42,7 +42,7 @@ def add(workplace: Workplace, name: str, client: str, as_json: bool) -> None:
 @pass_workplace
 def list_(workplace: Workplace, client: str | None, as_json: bool) -> None:
     """List the agents; exit code 3 where a damaged one is left out."""
-    with workplace.vault() as vault:
+    with workplace.reading() as vault:
         chosen, lost = vault.agents.survey(vault.clients.get(client) if client else None)
         agents = [_described(vault, agent) for agent in chosen]
     if as_json:
@@ -63,7 +63,7 @@ def list_(workplace: Workplace, client: str | None, as_json: bool) -> None:
 @pass_workplace
 def show(workplace: Workplace, name: str, client: str, as_json: bool) -> None:
     """Say all about an agent but its password."""
-    with workplace.vault() as vault:
+    with workplace.reading() as vault:
         agent = _described(vault, vault.agents.get(vault.clients.get(client), name))
     if as_json:
         output.document(agent)
@@ -88,7 +88,7 @@ def show(workplace: Workplace, name: str, client: str, as_json: bool) -> None:
 @pass_workplace
 def remove(workplace: Workplace, name: str, client: str, yes: bool, as_json: bool) -> None:
     """Remove an agent with its tokens; NAME may be the id of a damaged one."""
-    with workplace.vault() as vault:
+    with workplace.reading() as vault:
         found = vault.agents.locate(vault.clients.get(client), name)
     terminal.confirm(f"Remove {damaged.called(found, 'agent')} and its tokens?", yes=yes)
 

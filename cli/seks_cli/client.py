@@ -42,7 +42,7 @@ def add(workplace: Workplace, name: str, as_json: bool) -> None:
 @pass_workplace
 def list_(workplace: Workplace, as_json: bool) -> None:
     """List the clients; exit code 3 where a damaged one is left out."""
-    with workplace.vault() as vault:
+    with workplace.reading() as vault:
         sound, lost = vault.clients.survey()
         clients = [_described(vault, client) for client in sound]
     if as_json:
@@ -62,7 +62,7 @@ def list_(workplace: Workplace, as_json: bool) -> None:
 @pass_workplace
 def show(workplace: Workplace, name: str, as_json: bool) -> None:
     """Say all about a client."""
-    with workplace.vault() as vault:
+    with workplace.reading() as vault:
         client = _described(vault, vault.clients.get(name))
     if as_json:
         output.document(client)
@@ -82,7 +82,7 @@ def remove(workplace: Workplace, name: str, yes: bool, as_json: bool) -> None:
             f"the client {name} can't be removed: commands without --client mean it",
             hint="remove its secrets and agents with `seks vault remove` and `seks agent remove`",
         )
-    with workplace.vault() as vault:
+    with workplace.reading() as vault:
         count = vault.secrets.count(vault.clients.get(name))
     terminal.confirm(f"Remove the client {name} with its agents and {output.counted(count, 'secret')}?", yes=yes)
 

@@ -47,7 +47,7 @@ def _gather(workplace: Workplace) -> "tuple[dict[str, Any], list[DamagedRow]]":
     from seks_cli.keychoice import described
     from seks_cli.running import running
 
-    with workplace.vault() as vault, workplace.audit() as audit:
+    with workplace.reading() as vault, workplace.audit() as audit:
         clients, agents = vault.clients.survey(), vault.agents.survey()
         secrets, tokens = vault.secrets.survey(), vault.tokens.survey()
         lost = [*clients.damaged, *agents.damaged, *secrets.damaged, *tokens.damaged]

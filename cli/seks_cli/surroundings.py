@@ -38,7 +38,7 @@ def gather(
 ) -> Surroundings:
     """Read the vault and look for the proxy; notes what a person should know. With `reveal`, `real` is filled."""
     home = workplace.home
-    with workplace.vault() as vault:
+    with workplace.reading() as vault:
         owner = vault.clients.get(client)
         user = vault.agents.get(owner, agent)
         secrets = vault.secrets.list(owner)

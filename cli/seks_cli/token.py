@@ -51,7 +51,7 @@ def issue(workplace: Workplace, /, secret: str, agent: str, client: str, as_json
 @pass_workplace
 def list_(workplace: Workplace, client: str | None, agent: str | None, secret: str | None, as_json: bool) -> None:
     """List tokens, without their texts; exit code 3 where a damaged one is left out."""
-    with workplace.vault() as vault:
+    with workplace.reading() as vault:
         tokens, lost = _select(vault, client, agent, secret)
     if as_json:
         output.document([token.to_json() for token in tokens])
@@ -85,7 +85,7 @@ def show(workplace: Workplace, token_id: str, as_json: bool) -> None:
 
     Uses are counted where the rate, the uses or the requests at a time are limited.
     """
-    with workplace.vault() as vault:
+    with workplace.reading() as vault:
         token = vault.tokens.get(token_id)
     uses = policy.uses(workplace, token.id, token.policy)
     if as_json:

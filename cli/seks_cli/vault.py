@@ -75,7 +75,7 @@ def add(workplace: Workplace, /, **given: Any) -> None:
     )
     expires = options.end(given["expires"])
     where.check()
-    with workplace.vault() as vault:
+    with workplace.reading() as vault:
         # Before somebody types a value for nothing.
         client = vault.clients.get(given["client"])
         vault.secrets.check_free(client, name)
@@ -119,7 +119,7 @@ def add(workplace: Workplace, /, **given: Any) -> None:
 @pass_workplace
 def list_(workplace: Workplace, client: str | None, as_json: bool) -> None:
     """List the secrets, without their values; exit code 3 where a damaged one is left out."""
-    with workplace.vault() as vault:
+    with workplace.reading() as vault:
         secrets, lost = vault.secrets.survey(vault.clients.get(client) if client else None)
     if as_json:
         output.document([secret.to_json() for secret in secrets])
@@ -156,7 +156,7 @@ def show(workplace: Workplace, name: str, client: str, as_json: bool) -> None:
 
     Uses are counted where the rate, the uses or the requests at a time are limited.
     """
-    with workplace.vault() as vault:
+    with workplace.reading() as vault:
         secret = vault.secrets.get(vault.clients.get(client), name)
         tokens, lost = vault.tokens.survey(secret=secret)
     uses = policy.uses(workplace, secret.id, secret.binding.policy)
@@ -179,7 +179,7 @@ def rotate(workplace: Workplace, /, name: str, client: str, as_json: bool, **giv
     """Replace a secret's value; every token of it goes on working."""
     where = Source(given["stdin"], given["variable"], given["file"], given["sealed"])
     where.check()
-    with workplace.vault() as vault:
+    with workplace.reading() as vault:
         # Before somebody types a value for nothing.
         vault.secrets.get(vault.clients.get(client), name)
         unsealed = where.unseal(vault)
@@ -203,7 +203,7 @@ def rotate(workplace: Workplace, /, name: str, client: str, as_json: bool, **giv
 @pass_workplace
 def remove(workplace: Workplace, name: str, client: str, yes: bool, as_json: bool) -> None:
     """Remove a secret with its value and tokens, for good; NAME may be the id of a damaged one."""
-    with workplace.vault() as vault:
+    with workplace.reading() as vault:
         found = vault.secrets.locate(vault.clients.get(client), name)
     terminal.confirm(f"Remove {damaged.called(found, 'secret')} and its tokens?", yes=yes)
 

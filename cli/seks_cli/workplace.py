@@ -35,7 +35,7 @@ class Workplace:
 
     @contextlib.contextmanager
     def vault(self) -> Iterator["Vault"]:
-        """Open the vault for reading."""
+        """Open the vault."""
         from seks_addon.vault import Vault
         from seks_cli.keychoice import ask
 
@@ -43,6 +43,14 @@ class Workplace:
         with Vault.open(self.home, ask=ask, key=self._key) as vault:
             # A command opens it more than once, and asks for a passphrase once.
             self._key = vault.master_key
+            yield vault
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator["Vault"]:
+        """Open the vault as it is at one moment, for reading only."""
+        from seks_addon.vault.consistent import snapshot
+
+        with self.vault() as vault, snapshot(vault):
             yield vault
 
     @contextlib.contextmanager

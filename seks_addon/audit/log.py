@@ -89,8 +89,6 @@ class AuditLog:
         self.path = path
         self._db = open_database(path, migrations, create=create, timeout=timeout, check_schema=check_schema)
         self._acts: list[Record] = []
-        # What isn't text any more is still a record, whose hash is wrong.
-        self._db.conn.text_factory = lambda raw: raw.decode("utf-8", "replace")
 
     def close(self) -> None:
         self._db.close()

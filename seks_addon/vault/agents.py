@@ -11,6 +11,7 @@ from seks_addon.errors import ExistsError, NotFoundError
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import new_id, new_password
 from seks_addon.vault.clients import check_name
+from seks_addon.vault.consistent import retried
 from seks_addon.vault.damage import DamagedRow, Sifted, pick, remove_row, sift
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Agents:
             f"the client {client.name!r} has no agent {name!r}", hint="see `seks agent list`, or add one"
         )
 
+    @retried
     def by_id(self, agent_id: str) -> Agent | None:
         row = self._vault.row(f"{_SELECT} WHERE agents.id = ?", (agent_id,))
         return self._agent(row) if row else None
@@ -85,6 +87,7 @@ class Agents:
             return agent
         raise NotFoundError("the agent is gone")
 
+    @retried
     def by_user(self, user: str) -> Agent | None:
         """Find an agent as it names itself to the proxy: `AGENT`, or `CLIENT/AGENT`."""
         client, slash, name = user.rpartition("/")
@@ -126,6 +129,7 @@ class Agents:
             remove_row(self._vault, "agent", agent.id)
         return agent
 
+    @retried
     def password(self, agent: Agent) -> str:
         """The agent's proxy password, for its proxy URL."""
         row = self._vault.row("SELECT password FROM agents WHERE id = ?", (agent.id,))

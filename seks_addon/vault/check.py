@@ -5,12 +5,21 @@ from functools import partial
 
 from seks_addon.database import translated
 from seks_addon.errors import DatabaseDamagedError, SeksError
+from seks_addon.vault.consistent import snapshot
 from seks_addon.vault.rotation import Progress
 from seks_addon.vault.store import Vault
 
 
 def check(vault: Vault, progress: Progress) -> list[str]:
-    """Open every value and check every row; gives what is wrong, a sentence each, without any value in it."""
+    """Open every value and check every row; gives what is wrong, a sentence each, without any value in it.
+
+    It is looked at as it is at one moment. Raises `SeksError` where it can't be unlocked any more.
+    """
+    with snapshot(vault):
+        return _problems(vault, progress)
+
+
+def _problems(vault: Vault, progress: Progress) -> list[str]:
     problems: list[str] = []
     try:
         # What comes before a page that can't be read stays found.

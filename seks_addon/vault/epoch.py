@@ -8,14 +8,18 @@ Whoever can change that file too isn't stopped by this.
 from __future__ import annotations
 
 import json
+import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from seks_addon.errors import VaultError
-from seks_addon.home import write_over
+from seks_addon.errors import HomeError, VaultError
+from seks_addon.home import TEMPORARY, move_over, write_over
 
 if TYPE_CHECKING:
     from seks_addon.home import Home
     from seks_addon.vault.store import Vault
+
+logger = logging.getLogger("seks.vault")
 
 #: Nobody makes so many changes; somebody planted one.
 LIMIT: Final = 2**62
@@ -52,12 +56,43 @@ def another(vault: Vault) -> VaultError:
 
 
 def remember(vault: Vault, number: int) -> None:
-    """Write down an epoch that was reached, within `Home.changing`; raises `VaultError` as `seen` does.
-
-    Comes after the commit: a crash between leaves the lower, which is safe.
-    """
+    """Write down an epoch that was reached, within `Home.changing`; raises `VaultError` as `seen` does."""
     if number > seen(vault):
-        write_over(vault.home.epoch, json.dumps({"vault": vault.id, "epoch": number}).encode() + b"\n")
+        write_over(vault.home.epoch, _written(vault, number))
+
+
+def prepare(vault: Vault, number: int) -> None:
+    """Write an epoch down beside the file, within `Home.changing`: a full disk stops a change before it is made.
+
+    `settle` or `forget` comes next; what a crash leaves is swept.
+    """
+    write_over(_prepared(vault.home), _written(vault, number))
+
+
+def settle(vault: Vault) -> None:
+    """Let what is prepared be the epoch that this home has seen.
+
+    Comes after the commit: a crash between leaves the lower, which is safe. Where it fails, the change holds.
+    """
+    try:
+        move_over(_prepared(vault.home), vault.home.epoch)
+    except HomeError as error:
+        logger.warning("%s: an older vault may pass for this one until the next change", error.message)
+    finally:
+        forget(vault)
+
+
+def forget(vault: Vault) -> None:
+    """Take back what is prepared."""
+    _prepared(vault.home).unlink(missing_ok=True)
+
+
+def _prepared(home: Home) -> Path:
+    return home.epoch.with_name(f"{TEMPORARY}epoch")
+
+
+def _written(vault: Vault, number: int) -> bytes:
+    return json.dumps({"vault": vault.id, "epoch": number}).encode() + b"\n"
 
 
 def check(vault: Vault, *, accept_older: bool = False) -> None:

@@ -20,6 +20,7 @@ from seks_addon.secret import Secret
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import new_id
 from seks_addon.vault.clients import check_name
+from seks_addon.vault.consistent import retried
 from seks_addon.vault.damage import DamagedRow, Sifted, pick, remove_row, sift
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ class Secrets:
             return stored
         raise NotFoundError(f"the client {client.name!r} has no secret {name!r}", hint="see `seks vault list`")
 
+    @retried
     def by_id(self, secret_id: str) -> StoredSecret:
         """The secret of that id; raises `NotFoundError`."""
         row = self._vault.row(f"{_SELECT} WHERE secrets.id = ?", (secret_id,))
@@ -245,6 +247,7 @@ class Secrets:
             # Somebody touched this one; others at the same host go on.
             return False
 
+    @retried
     def reveal(self, secret_id: str, client_id: str) -> Secret:
         """Decrypt the live value; raises `VaultError` where it or its binding was touched."""
         row = self._vault.row(

@@ -43,7 +43,7 @@ class Vault:
 
     _master: Key
     _vault_key: Key
-    _wrapped: bytes
+    _wrapped: bytes | None
     _data_version: int | None
 
     def __init__(
@@ -144,15 +144,18 @@ class Vault:
             try:
                 with transaction(self._db, self.path):
                     number = max(self.epoch, epoch.seen(self)) + 1
+                    if remember:
+                        epoch.prepare(self, number)
                     yield
                     self._set_epoch(number)
             except BaseException:
                 # Keys that the block put in place are gone with it.
                 self._master = master
                 self._take(vault_key, wrapped)
+                epoch.forget(self)
                 raise
             if remember:
-                epoch.remember(self, number)
+                epoch.settle(self)
 
     def rows(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[Row]:
         """Run a query and give its rows as mappings."""
@@ -213,12 +216,23 @@ class Vault:
             self._reopen()
         self._catch_up(self._master)
 
+    def renew(self) -> bool:
+        """As `refresh`, but not within a change or a snapshot; tells whether there are new keys."""
+        if self._db.conn.in_transaction:
+            return False
+        before = self._wrapped
+        self.refresh()
+        return self._wrapped != before
+
+    @property
+    def is_current(self) -> bool:
+        """Tell whether no other process changed the database since the last `refresh`."""
+        return self._version() == self._data_version
+
     @property
     def state(self) -> tuple[object, int, int]:
         """Differs from what it was before where the database has changed since, here or in another process."""
-        with translated(self.path):
-            version = self._db.conn.execute("PRAGMA data_version").fetchone()[0]
-        return self._file, version, self._db.conn.total_changes
+        return self._file, self._version(), self._db.conn.total_changes
 
     @property
     def version(self) -> int | None:
@@ -274,10 +288,7 @@ class Vault:
     def _connect(self) -> tuple[Database, File | None]:
         # In this order: a file that takes its place in between is noticed at the next look.
         file = _identity(self.path)
-        db = open_database(self.path, migrations, timeout=self._timeout)
-        # What isn't UTF-8 wasn't written by SEKS: it shall fail its row's authentication, not the query.
-        db.conn.text_factory = lambda raw: raw.decode("utf-8", "replace")
-        return db, file
+        return open_database(self.path, migrations, timeout=self._timeout), file
 
     def _reopen(self) -> None:
         """Go on with the file that took the place; where that can't be used, the next look tries again."""
@@ -299,7 +310,7 @@ class Vault:
         if vault_id != (self.id or vault_id):
             raise epoch.another(self)
         self.id = vault_id
-        self._data_version, self._wrapped = None, b""
+        self._data_version, self._wrapped = None, None
         self._catch_up(key)
 
     def _catch_up(self, known: Key | None) -> None:
@@ -333,7 +344,7 @@ class Vault:
         opened = self._master.open(wrapped, _vault_key_context(self.id, self.source))
         self._take(Key.unpack(opened), wrapped)
 
-    def _take(self, key: Key, wrapped: bytes) -> None:
+    def _take(self, key: Key, wrapped: bytes | None) -> None:
         self._vault_key, self._wrapped = key, wrapped
         self._lookup_key = key.derive("lookup")
         self._mac_key = key.derive("row mac")

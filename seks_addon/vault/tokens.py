@@ -14,6 +14,7 @@ from seks_addon.errors import InputError, NotFoundError
 from seks_addon.policy import Policy
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import is_token, new_id, new_token
+from seks_addon.vault.consistent import retried
 from seks_addon.vault.damage import Sifted, sift
 from seks_addon.vault.secrets import reading
 
@@ -153,6 +154,7 @@ class Tokens:
             )
         return token, text
 
+    @retried
     def resolve(self, text: str) -> Grant | None:
         """What the token `text` stands for, live or not; None where it is none of this vault's."""
         row = self._vault.row(_RESOLVE, (self._vault.lookup(text),))
@@ -183,6 +185,7 @@ class Tokens:
         """As `get`, but one that may be damaged."""
         return sift("token", [self._named(_ALL, id_or_text)], self._token)
 
+    @retried
     def list(
         self, *, agent: Agent | None = None, secret: StoredSecret | None = None, client_id: str | None = None
     ) -> builtins.list[Token]:
@@ -195,6 +198,7 @@ class Tokens:
         """As `list`; damaged rows apart."""
         return sift("token", self._rows(_ALL, agent, secret, client_id), self._token)
 
+    @retried
     def newest(self, agent: Agent, secret: StoredSecret) -> Token:
         """The newest token that an agent has for a secret, one that wasn't revoked first; raises `NotFoundError`."""
         row = self._vault.row(
@@ -206,6 +210,7 @@ class Tokens:
             raise NotFoundError(f"the agent {agent.name!r} has no token for the secret {secret.name!r}")
         return self._token(row)
 
+    @retried
     def text(self, token: Token) -> str:
         """The token itself."""
         row = self._vault.row("SELECT token FROM tokens WHERE id = ?", (token.id,))

@@ -77,7 +77,7 @@ def test_reencrypt(site: Site, proxy: Proxy, hosts: Upstream) -> None:
 
 
 def test_new_keys_under_traffic(site: Site, proxy: Proxy, hosts: Upstream) -> None:
-    """A request that meets the very moment of a change may be refused; the vault is whole, and served from after."""
+    """A request that meets the very moment of a change is served as any other, and the vault is whole after."""
     token = site.token("openai")
     seen: list[str | None] = []
     done = threading.Event()
@@ -96,7 +96,7 @@ def test_new_keys_under_traffic(site: Site, proxy: Proxy, hosts: Upstream) -> No
         for asker in askers:
             asker.result()
 
-    assert {None} <= set(seen) <= {None, "vault_locked", "token_unknown"}
+    assert set(seen) == {None}
     assert codes(proxy, token) == {None}
     with site.vault() as vault:
         assert check(vault, silent) == []

@@ -2,15 +2,17 @@
 
 import itertools
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from seks_addon.errors import VaultError
-from seks_addon.home import Home
+from seks_addon.errors import HomeError, VaultError
+from seks_addon.home import TEMPORARY, Home
 from seks_addon.secret import Secret
 from seks_addon.vault import Vault, epoch, rotation
 from seks_addon.vault.keysource import KeyFile
@@ -109,6 +111,44 @@ def test_a_crash_before_it_was_written_down(home: Home, vault: Vault, acme: Tena
         again.tokens.revoke(acme.token)
 
         assert again.epoch == epoch.seen(again) == before + 1
+
+
+def test_where_it_cannot_be_written_down(
+    home: Home, vault: Vault, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, or no more files on it: the change isn't made, rather than made and called failed."""
+    before = vault.epoch
+
+    def full(*_: object) -> None:
+        raise HomeError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(epoch, "write_over", full)
+
+        with pytest.raises(HomeError, match="full"):
+            vault.tokens.revoke(acme.token)
+
+    assert vault.tokens.get(acme.token.id).state == "live"
+    assert vault.epoch == epoch.seen(vault) == before
+
+
+def test_a_file_that_cannot_be_replaced(
+    home: Home, vault: Vault, acme: Tenant, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is mounted can be read and written, but no other file takes its place: the change holds, with a warning."""
+    before = epoch.seen(vault)
+    mount = ["mount", "--bind", str(home.epoch), str(home.epoch)]
+    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        vault.tokens.revoke(acme.token)
+    finally:
+        subprocess.run(["umount", str(home.epoch)], check=True)
+
+    assert vault.tokens.get(acme.token.id).state == "revoked"
+    assert f"can't write {home.epoch}" in caplog.text
+    assert (vault.epoch, epoch.seen(vault)) == (before + 1, before)
+    assert not [path for path in home.root.iterdir() if path.name.startswith(TEMPORARY)]
 
 
 def test_it_never_goes_down(vault: Vault, acme: Tenant) -> None:

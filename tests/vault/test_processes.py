@@ -89,14 +89,14 @@ def test_two_that_make_new_master_keys(home: Home, vault: Vault, acme: Tenant) -
 
 def slow_to_write_down(root: Path, pipe: Connection) -> None:
     """Make a change; say when it is committed, and write its epoch down when told."""
-    write = epoch.write_over
+    move = epoch.move_over
 
-    def wait_and_write(path: Path, data: bytes) -> None:
+    def wait_and_move(source: Path, target: Path) -> None:
         pipe.send("committed")
         pipe.recv()
-        write(path, data)
+        move(source, target)
 
-    epoch.write_over = wait_and_write
+    epoch.move_over = wait_and_move
     with Vault.open(Home(root)) as vault:
         vault.clients.add("first")
 

@@ -160,7 +160,7 @@ def test_rekey_that_fails_after_the_commit(
     """As a crash between the commit and the end leaves it: the next one to open finds the new key, and tidies up."""
     owners = tenants(vault, old, source)
     with monkeypatch.context() as patch:
-        patch.setattr(*((epoch, "remember") if step == "epoch" else (keysource, "settle")), fail)
+        patch.setattr(*((epoch, "move_over") if step == "epoch" else (keysource, "settle")), fail)
 
         with pytest.raises(SeksError, match="half way"):
             rotation.rekey(vault, source(new))

@@ -146,7 +146,8 @@ def failing(step: str) -> Callable[..., Any]:
         (keysource, "remember"),
         (Vault, "_load_keys"),
         (Vault, "_set_epoch"),
-        (epoch, "remember"),
+        (epoch, "prepare"),
+        (epoch, "move_over"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
