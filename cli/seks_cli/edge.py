@@ -45,7 +45,7 @@ def run(command: click.Command, name: str) -> NoReturn:
 def _report(error: Exception) -> int:
     match error:
         case click.exceptions.NoArgsIsHelpError():
-            click.echo(error.format_message(), err=True)
+            output.say(error.format_message())
             return WRONG_USAGE
         case click.ClickException():
             usage = isinstance(error, click.UsageError) and error.ctx

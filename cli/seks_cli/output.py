@@ -27,7 +27,12 @@ def note(message: str) -> None:
 
 def say(message: str) -> None:
     """Say what was done."""
-    click.echo(printable(message), err=True)
+    _tell(printable(message))
+
+
+def watched() -> bool:
+    """Tell whether somebody looks at standard error, which may be closed."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def data(text: str) -> None:
@@ -109,6 +114,17 @@ def one_line(text: str) -> str:
 
 
 def _line(kind: str, message: str, *, fg: str) -> None:
-    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    coloured = watched() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     label = click.style(f"{kind}:", fg=fg, bold=True) if coloured else f"{kind}:"
-    click.echo(f"seks: {label} {printable(message)}", err=True)
+    _tell(f"seks: {label} {printable(message)}")
+
+
+def _tell(text: str) -> None:
+    """Write to standard error. Where that can't be done the command goes on: what it did is done."""
+    try:
+        click.echo(text, err=True)
+    except OSError:
+        # The interpreter writes what is left in the buffer at its end: into nothing, and without an exit code for it.
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stderr.fileno())
+        os.close(nothing)

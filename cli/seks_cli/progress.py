@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import click
 
+from seks_cli import output
+
 #: Before that, in seconds, nothing is shown.
 _PATIENCE: Final = 1.0
 
@@ -20,7 +22,7 @@ def shown(label: str) -> Iterator[Callable[[int, int], None]]:
 
     def update(done: int, total: int) -> None:
         nonlocal bar
-        if bar is None and sys.stderr.isatty() and time.monotonic() - began > _PATIENCE:
+        if bar is None and output.watched() and time.monotonic() - began > _PATIENCE:
             bar = click.progressbar(length=total, label=label, file=sys.stderr)
             bar.__enter__()
         if bar is not None:

@@ -56,18 +56,60 @@ def test_output_that_is_lost(
         }.get(words[2], lambda: len(vault.tokens.list()) == 2)()
 
 
-def run(process: Process, where: str, words: list[str]) -> CompletedProcess[str]:
-    options: dict[str, Any] = {"env": {"GIVEN": KEY}, "capture_output": False, "stderr": PIPE}
+#: Commands, and whether they print what no other prints again.
+UNHEARD = [
+    *((words, True) for words, _, _ in COMMANDS),
+    (("vault", "rotate", "openai", "--from-env", "GIVEN"), False),
+    (("vault", "check"), True),
+    (("vault", "list"), True),
+    (("vault", "backup", "COPY2"), False),
+    (("vault", "reencrypt"), False),
+    (("vault", "restore", "COPY"), False),
+    (("--home", "OTHER", "init", "--from-backup", "COPY", "--key-file", "KEY"), False),
+    (("audit", "verify"), True),
+]
+
+
+@pytest.mark.parametrize("where", ["full", "closed", "gone"])
+@pytest.mark.parametrize(("words", "prints"), UNHEARD, ids=str)
+def test_nobody_to_tell(
+    home: Home, process: Process, token: str, tmp_path: Path, words: tuple[str, ...], prints: bool, where: str
+) -> None:
+    """Standard error that can't be written is no reason to fail, or to keep what was made from who asked for it."""
+    places = {"COPY": tmp_path / "copy", "COPY2": tmp_path / "copy2", "OTHER": tmp_path / "other"}
+    assert process("vault", "backup", str(places["COPY"])).returncode == 0
+    chosen = {"ID": token, "KEY": home.master_key, **places}
+
+    result = run(process, where, [str(chosen.get(word, word)) for word in words], lost="stderr")
+
+    assert result.returncode == 0
+    assert bool(result.stdout) == prints
+
+
+@pytest.mark.parametrize("where", ["full", "closed", "gone"])
+def test_nobody_to_tell_of_an_error(process: Process, token: str, where: str) -> None:
+    """The exit code says it still."""
+    assert run(process, where, ["vault", "show", "nothing"], lost="stderr").returncode == 1
+    assert run(process, where, ["vault", "show"], lost="stderr").returncode == 2
+    assert run(process, where, ["vault"], lost="stderr").returncode == 2
+
+
+def run(process: Process, where: str, words: list[str], lost: str = "stdout") -> CompletedProcess[str]:
+    options: dict[str, Any] = {
+        "env": {"GIVEN": KEY},
+        "capture_output": False,
+        ("stderr" if lost == "stdout" else "stdout"): PIPE,
+    }
     match where:
         case "full":
             with Path("/dev/full").open("w") as full:
-                return process(*words, stdout=full, **options)
+                return process(*words, **{lost: full}, **options)
         case "closed":
-            return process(*words, preexec_fn=lambda: os.close(1), **options)
+            return process(*words, preexec_fn=lambda: os.close(1 if lost == "stdout" else 2), **options)
         case _:
             reader, writer = os.pipe()
             os.close(reader)
             try:
-                return process(*words, stdout=writer, **options)
+                return process(*words, **{lost: writer}, **options)
             finally:
                 os.close(writer)
