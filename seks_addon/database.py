@@ -67,6 +67,10 @@ def open_database(
                 raise DatabaseDamagedError(
                     f"the tables or triggers of {path} were changed outside of SEKS", hint=_RESTORE
                 )
+        except UnicodeDecodeError:
+            # SQLite's complaint about a schema quotes it.
+            connection.close()
+            raise DatabaseDamagedError(f"{path} is damaged, or no SEKS database", hint=_RESTORE) from None
         except BaseException:
             connection.close()
             raise

@@ -14,7 +14,7 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from seks_addon.database import open_database, transaction, translated
-from seks_addon.errors import DatabaseBusyError, DatabaseError
+from seks_addon.errors import DatabaseBusyError, DatabaseDamagedError, DatabaseError
 
 SCHEMA = Migrations("test")
 
@@ -284,3 +284,28 @@ def test_planted_trigger(path: Path) -> None:
 
     assert caught.value.hint
     open_database(path, SCHEMA, check_schema=False).close()
+
+
+def test_a_schema_that_is_not_text(db: Database, path: Path) -> None:
+    """One byte that was flipped on the disk."""
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    content = bytearray(path.read_bytes())
+    content[content.index(b"CREATE TABLE parents") + 3] = 0xE2
+    path.write_bytes(content)
+
+    with pytest.raises(DatabaseDamagedError) as caught:
+        open_database(path, SCHEMA)
+
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("column", ["name", "applied_at", "migration_set", "id"])
+def test_another_table_of_migrations(db: Database, path: Path, column: str) -> None:
+    """The one that tells them isn't taken for what it should be."""
+    db.execute(f"ALTER TABLE _sqlite_migrations RENAME COLUMN {column} TO other")
+
+    with pytest.raises(DatabaseDamagedError) as caught:
+        open_database(path, SCHEMA)
+
+    assert caught.value.hint

@@ -12,7 +12,7 @@ from seks_addon.timing import now, timestamp
 from seks_addon.tokens import new_id, new_password
 from seks_addon.vault.clients import check_name
 from seks_addon.vault.consistent import retried
-from seks_addon.vault.damage import DamagedRow, Sifted, pick, remove_row, sift
+from seks_addon.vault.damage import DamagedRow, Sifted, pick, remove_row, require_text, sift
 
 if TYPE_CHECKING:
     from seks_addon.vault.clients import Client
@@ -170,8 +170,11 @@ class Agents:
         return self._vault.context("agent password", client=agent.client_id, agent=agent.id)
 
     def _agent(self, row: Row) -> Agent:
+        require_text(row, "created")
         agent = Agent(row["id"], row["client_id"], row["client"], row["name"], bool(row["enabled"]), row["created"])
-        self._vault.check_mac("agents", _fields(agent), row["mac"])
+        # Whatever else stands there shall not pass for one of the two.
+        enabled = {0: False, 1: True}.get(row["enabled"])
+        self._vault.check_mac("agents", {**_fields(agent), "enabled": enabled}, row["mac"])
         return agent
 
 

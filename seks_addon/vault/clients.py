@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from seks_addon.errors import ExistsError, InputError, NotFoundError
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import new_id
-from seks_addon.vault.damage import Sifted, sift
+from seks_addon.vault.damage import Sifted, require_text, sift
 from seks_addon.vault.envelope import Key
 
 if TYPE_CHECKING:
@@ -102,4 +102,5 @@ class Clients:
 
 
 def _client(row: Row) -> Client:
+    require_text(row, "id", "name", "created")
     return Client(row["id"], row["name"], row["created"])

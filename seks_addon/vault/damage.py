@@ -37,11 +37,14 @@ class Named(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DamagedRow:
-    """A row that doesn't open. Id and name are what stands there: good for showing and finding it, for nothing else."""
+    """A row that doesn't open. Id and name are what stands there: good for showing and finding it, for nothing else.
+
+    They are text, unless somebody put something else there.
+    """
 
     kind: str
-    id: str
-    name: str | None = None
+    id: Any
+    name: Any = None
 
     def __str__(self) -> str:
         # `repr` leaves no control characters and no line ends.
@@ -50,12 +53,13 @@ class DamagedRow:
     @property
     def way_out(self) -> str:
         """What to do about it."""
-        word = str(self.name) if self.kind == "client" else self.id
+        word = str(self.name if self.kind == "client" else self.id)
         removal = f"remove it with `seks {_REMOVE[self.kind]} {word}`, or " if _WORD.fullmatch(word) else ""
         return f"{removal}restore the vault from a backup"
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "id": self.id, "name": self.name, "damaged": True}
+        name = None if self.name is None else str(self.name)
+        return {"kind": self.kind, "id": str(self.id), "name": name, "damaged": True}
 
 
 class Sifted[T](NamedTuple):
@@ -76,6 +80,12 @@ def sift[T](kind: str, rows: Iterable[Row], read: Callable[[Row], T]) -> Sifted[
         except VaultError:
             sifted.damaged.append(DamagedRow(kind, row["id"], row.get("name")))
     return sifted
+
+
+def require_text(row: Row, *columns: str) -> None:
+    """Raise `VaultError` where a column that no authentication covers holds something else than text."""
+    if not all(isinstance(row[column], str) for column in columns):
+        raise VaultError("a row was changed outside of SEKS", hint="restore the vault from a backup")
 
 
 def pick[T: Named](sifted: Sifted[T], name: str) -> T | DamagedRow | None:

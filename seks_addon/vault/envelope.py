@@ -78,6 +78,8 @@ class Key:
     def open(self, record: bytes, context: Context) -> bytes:
         """Decrypt; raises `VaultError` where the record isn't what `context` says, unchanged, under this key."""
         what = context.get("kind", "record")
+        if not isinstance(record, bytes):
+            raise VaultError(f"a {what} in the vault is of another type", hint=_RESTORE)
         if len(record) < _MINIMUM:
             raise VaultError(f"a {what} in the vault is cut short", hint=_RESTORE)
         if record[0] != VERSION:

@@ -1,5 +1,6 @@
 """New keys for a vault: another master key, other data keys, or none at all."""
 
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Final, NamedTuple
 from seks_addon.errors import HomeError, MasterKeyError, SeksError, VaultError
 from seks_addon.vault import keysource
 from seks_addon.vault.clients import Client
-from seks_addon.vault.damage import DamagedRow, Sifted, remove_row
+from seks_addon.vault.damage import DamagedRow, Sifted
 from seks_addon.vault.envelope import Key
 from seks_addon.vault.keysource import KeyFile, KeySource
 from seks_addon.vault.store import Vault
@@ -101,6 +102,7 @@ _LEFTOVERS: Final = (
     "DELETE FROM tokens",
     "DELETE FROM agents WHERE client_id NOT IN (SELECT id FROM clients)",
 )
+_OTHERS: Final = "DELETE FROM agents WHERE client_id = ? AND id NOT IN (SELECT value FROM json_each(?))"
 
 
 class Destroyed(NamedTuple):
@@ -130,8 +132,8 @@ def destroy(vault: Vault, clients: Sequence[Client]) -> Destroyed:
             agents = vault.agents.survey(client)
             for agent in agents.sound:
                 passwords[agent.user] = vault.agents.renew_password(agent, key)
-            for row in agents.damaged:
-                remove_row(vault, row.kind, row.id)
+            # Whatever the ids of the others are, and whether or not they are text.
+            vault.write(_OTHERS, (client.id, json.dumps([agent.id for agent in agents.sound])))
             removed += agents.damaged
     return Destroyed(count, passwords, removed)
 

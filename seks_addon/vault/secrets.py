@@ -21,7 +21,7 @@ from seks_addon.timing import now, timestamp
 from seks_addon.tokens import new_id
 from seks_addon.vault.clients import check_name
 from seks_addon.vault.consistent import retried
-from seks_addon.vault.damage import DamagedRow, Sifted, pick, remove_row, sift
+from seks_addon.vault.damage import DamagedRow, Sifted, pick, remove_row, require_text, sift
 
 if TYPE_CHECKING:
     from seks_addon.placements import Placement
@@ -306,6 +306,7 @@ class Secrets:
         )
 
     def _stored(self, row: Row) -> StoredSecret:
+        require_text(row, "created")
         with reading():
             stored = StoredSecret(
                 row["id"],

@@ -20,7 +20,7 @@ from seks_addon.timing import now, timestamp
 from seks_addon.vault import epoch, keysource
 from seks_addon.vault.agents import Agents
 from seks_addon.vault.clients import Clients
-from seks_addon.vault.envelope import Key, key_id_of
+from seks_addon.vault.envelope import KEY_ID_BYTES, Key, key_id_of
 from seks_addon.vault.keysource import Ask, KeyFile, KeySource
 from seks_addon.vault.schema import migrations
 from seks_addon.vault.secrets import Secrets
@@ -193,9 +193,11 @@ class Vault:
     @property
     def source(self) -> dict[str, Any]:
         """The kind of the key source, and what it keeps here."""
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             value = json.loads(self._meta("source"))
             if isinstance(value, dict) and isinstance(value.get("kind"), str):
+                # What isn't JSON, or isn't text, can't have been authenticated.
+                canonical_json(value)
                 return value
         raise VaultError("the vault's key source is damaged", hint="restore the vault from a backup")
 
@@ -261,10 +263,13 @@ class Vault:
 
     def check_mac(self, table: str, fields: Mapping[str, Any], mac: bytes) -> None:
         """Raise `VaultError` where a row was changed behind SEKS's back."""
-        if not hmac.compare_digest(mac, self.mac(table, fields)):
-            raise VaultError(
-                f"a row of the table {table!r} was changed outside of SEKS", hint="restore the vault from a backup"
-            )
+        # A column of another type than it was made with can't even be compared.
+        with contextlib.suppress(TypeError, ValueError):
+            if hmac.compare_digest(mac, self.mac(table, fields)):
+                return
+        raise VaultError(
+            f"a row of the table {table!r} was changed outside of SEKS", hint="restore the vault from a backup"
+        )
 
     def replace_master(self, master: Key, source: Mapping[str, Any]) -> None:
         """Put the vault under another master key: within a change, every data key wrapped anew."""
@@ -335,7 +340,8 @@ class Vault:
         self.write("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
 
     def _load_keys(self, known: Key | None) -> None:
-        wrapped = self._meta("vault_key")
+        if len(wrapped := self._meta("vault_key")) <= KEY_ID_BYTES:
+            raise VaultError("the vault's key is cut short", hint="restore the vault from a backup")
         # A known key is good until the vault gets another: nobody is asked twice.
         master_id = key_id_of(wrapped)
         if known is None or known.id != master_id:
@@ -355,9 +361,9 @@ class Vault:
 
     def _meta(self, key: str) -> bytes:
         row = self.row("SELECT value FROM meta WHERE key = ?", (key,))
-        if row is None:
+        if row is None or not isinstance(value := row["value"], bytes):
             raise NoVaultError(f"{self.path} is no vault, or a damaged one", hint="restore it from a backup")
-        return bytes(row["value"])
+        return value
 
 
 def _identity(path: Path) -> File | None:

@@ -15,7 +15,7 @@ from seks_addon.policy import Policy
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import is_token, new_id, new_token
 from seks_addon.vault.consistent import retried
-from seks_addon.vault.damage import Sifted, sift
+from seks_addon.vault.damage import Sifted, require_text, sift
 from seks_addon.vault.secrets import reading
 
 if TYPE_CHECKING:
@@ -293,10 +293,12 @@ class Tokens:
         )
 
     def _check(self, row: Row) -> None:
-        self._vault.check_mac("tokens", _fields(row), row["mac"])
+        with reading():
+            self._vault.check_mac("tokens", _fields(row), row["mac"])
 
     def _token(self, row: Row) -> Token:
         self._check(row)
+        require_text(row, "created")
         with reading():
             env = tuple(json.loads(row["env"]))
         return Token(

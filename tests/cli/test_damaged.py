@@ -161,3 +161,139 @@ def test_destroy(ready: Seks, tokens: dict[str, str], change: Callable[..., None
     assert "Removed the agent 'ci'" in result.err
     assert [line.split()[0] for line in result.out.splitlines()] == ["default"]
     assert ready("vault", "check").code == ready("agent", "list").code == 0
+
+
+#: Commands that read what is damaged below.
+READERS = [("vault", "check"), ("status",), ("env",), ("agent", "list"), ("client", "list"), ("token", "list")]
+
+
+def assert_said(seks: Seks, *more: tuple[str, ...]) -> None:
+    """Each command says that something is wrong, and what to do; at least one of them does."""
+    results = {words: seks(*words) for words in (*READERS, *more)}
+    for words, result in results.items():
+        assert result.code in (0, 1, 3), words
+        assert "internal error" not in result.err, words
+        assert not result.err or "hint: " in result.err or "note: " in result.err, words
+    assert results[("vault", "check")].code in (1, 3)
+    assert results[("status",)].code in (1, 3)
+
+
+def test_a_schema_that_is_not_text(ready: Seks, home: Home, tokens: dict[str, str]) -> None:
+    """One byte that was flipped on the disk is found by the command that looks for such."""
+    content = bytearray(home.vault.read_bytes())
+    content[content.index(b"CREATE TABLE clients") + 3] = 0xE2
+    home.vault.write_bytes(content)
+
+    assert_said(ready, ("vault", "list"), ("vault", "restore", str(home.vault)))
+    assert ready("vault", "check").code == 3
+
+
+@pytest.mark.parametrize(
+    ("key", "content"),
+    [
+        ("source", b"[" * 200_000),
+        ("source", b'{"kind":"keyfile","x":1.5,"y":NaN}'),
+        ("source", b'{"kind":"keyfile","x":"\\ud800"}'),
+        ("source", b'{"kind":"keyring","entry":"\\ud800"}'),
+        ("source", b'{"kind":"\\ud800"}'),
+        ("vault_key", b""),
+        ("vault_key", b"\x01"),
+        ("vault_key", bytes(200)),
+        ("epoch", b"\xff"),
+        ("epoch", b"9" * 5000 + b":00"),
+    ],
+    ids=lambda value: str(value)[:32],
+)
+def test_damaged_meta(ready: Seks, change: Callable[..., None], key: str, content: bytes) -> None:
+    """What the vault says of itself."""
+    change("UPDATE meta SET value = ? WHERE key = ?", content, key)
+
+    assert_said(ready, ("vault", "reencrypt"))
+
+
+@pytest.fixture
+def retype(home: Home) -> Callable[..., None]:
+    """Changes a row in a table that takes any type for a moment."""
+
+    def schema(old: str, new: str, table: str) -> None:
+        with closing(sqlite3.connect(home.vault)) as connection, connection:
+            connection.execute("PRAGMA writable_schema=ON")
+            sql = "UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE name = ?"
+            assert connection.execute(sql, (old, new, table)).rowcount == 1
+
+    def run(table: str, column: str, content: object) -> None:
+        schema(") STRICT, ", ") ", table)
+        with closing(sqlite3.connect(home.vault)) as connection, connection:
+            assert connection.execute(f"UPDATE {table} SET {column} = ?", (content,)).rowcount
+        schema(") WITHOUT", ") STRICT, WITHOUT", table)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "content"),
+    [
+        ("meta", "value", "text"),
+        ("meta", "value", 7),
+        ("clients", "data_key", "text"),
+        ("clients", "data_key", 7.5),
+        ("clients", "created", b"\x00"),
+        ("agents", "name", b"\xff"),
+        ("agents", "created", b"\xff"),
+        ("agents", "enabled", b"\xff"),
+        ("agents", "mac", "text"),
+        ("agents", "mac", "\u00fc"),
+        ("agents", "mac", 7),
+        ("agents", "password", "text"),
+        ("agents", "password", 7),
+        ("secrets", "mac", "text"),
+        ("secrets", "created", b"\xff"),
+        ("secrets", "version", b"\xff"),
+        ("secrets", "env", b"\xff"),
+        ("secrets", "binding", b"\xff"),
+        ("secret_values", "record", "text"),
+        ("tokens", "lookup", 7.5),
+        ("tokens", "mac", 7),
+        ("tokens", "token", "text"),
+        ("tokens", "policy", b"\xff"),
+        ("tokens", "created", b"\xff"),
+        ("tokens", "revoked", b"\xff"),
+    ],
+    ids=lambda value: str(value)[:12],
+)
+def test_another_type(
+    ready: Seks,
+    home: Home,
+    tokens: dict[str, str],
+    retype: Callable[..., None],
+    table: str,
+    column: str,
+    content: object,
+) -> None:
+    """A column that holds what the table doesn't take; destroying needs no sound row, but for the vault's own."""
+    if (table, column) == ("agents", "name"):
+        ready("agent", "remove", "ci")
+    if table in ("secrets", "secret_values", "tokens") and column == "lookup":
+        ready("vault", "remove", "groq")
+    retype(table, column, content)
+
+    results = [
+        ready(*words) for words in (*READERS, ("vault", "list"), ("vault", "list", "--json"), ("status", "--json"))
+    ]
+    shown = [
+        ready("agent", "show", "ci", "--json"),
+        ready("vault", "show", "openai", "--json"),
+        ready("client", "list", "--json"),
+    ]
+
+    for result in [*results, *shown]:
+        assert "internal error" not in result.err
+    assert results[0].code in (1, 3), results[0]
+    destroyed = ready("vault", "destroy", "--yes", "--json")
+    assert "internal error" not in destroyed.err
+    if table == "meta" or (table, column) == ("clients", "created"):
+        assert destroyed.code == 1
+    else:
+        assert destroyed.code == 0, destroyed.err
+        assert ready("vault", "list", "--json").json == ready("token", "list", "--json").json == []
+        assert ready("vault", "check").code == 0
