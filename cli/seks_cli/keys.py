@@ -80,21 +80,23 @@ def destroy(workplace: Workplace, client: str | None, yes: bool, as_json: bool) 
     from seks_addon.vault.rotation import destroy as destroy_keys
     from seks_addon.vault.rotation import erase_remnants
 
-    with workplace.vault() as vault:
-        clients = [vault.clients.get(client)] if client else vault.clients.list()
-        count = output.counted(vault.secrets.count(clients[0] if client else None), "secret")
+    with workplace.reading() as vault:
+        count = output.counted(vault.secrets.count(vault.clients.get(client) if client else None), "secret")
     whose = f"of the client {client}" if client else "of every client"
     if not yes and not terminal.interactive():
         raise UsageError(f"this destroys the {count} {whose}", hint="add --yes if you mean it")
     terminal.confirm(f"Destroy the {count} {whose}, for good?", yes=yes)
-    with workplace.vault() as vault, workplace.audit() as audit:
+    with workplace.administration() as (vault, audit):
+        # Here: what was added while somebody was asked is destroyed too.
+        clients = [vault.clients.get(client)] if client else vault.clients.list()
         for one in clients:
             audit.admin("vault.destroy", client=one.name)
         destroyed = destroy_keys(vault, clients)
-        try:
-            # First: nothing that fails from here on may keep the new passwords from who needs them.
-            _show(destroyed, whose, as_json)
-        finally:
+    try:
+        # First: nothing that fails from here on may keep the new passwords from who needs them.
+        _show(destroyed, whose, as_json)
+    finally:
+        with workplace.vault() as vault:
             if erase_remnants(vault):
                 output.say(f"Removed {workplace.home.damaged_vault} too, which `restore` had put aside.")
 

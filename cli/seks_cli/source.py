@@ -51,7 +51,7 @@ class Source:
             return None
         from seks_addon.vault.sealed import unseal
 
-        return _real(unseal(vault, _content(self.sealed, 2 * _READ)))
+        return _real(unseal(vault, _content(self.sealed, 2 * _READ, "--sealed")))
 
     def _bytes(self, name: str) -> bytes:
         if self.variable is not None:
@@ -60,7 +60,7 @@ class Source:
                 raise InputError("the variable that --from-env names is not set", hint="name it without a dollar sign")
             return os.fsencode(value)
         if self.file is not None:
-            return _content(self.file, _READ)
+            return _content(self.file, _READ, "--from-file")
         if not terminal.interactive():
             return sys.stdin.buffer.read(_READ) if sys.stdin else b""
         return terminal.ask_hidden(f"Value of {name}").encode()
@@ -75,12 +75,15 @@ def _real(secret: Secret) -> Secret:
     return secret
 
 
-def _content(path: Path, limit: int) -> bytes:
+def _content(path: Path, limit: int, option: str) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(limit)
     except OSError as error:
-        raise InputError(f"can't read {path}: {error.strerror}") from None
+        # Somebody may have given the value where its place belongs.
+        raise InputError(
+            f"can't read the file that {option} names: {error.strerror}", hint="give a path, not the value itself"
+        ) from None
 
 
 def sealed(command: Callable[..., Any]) -> Callable[..., Any]:

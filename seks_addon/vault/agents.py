@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from seks_addon.errors import ExistsError, NotFoundError
 from seks_addon.timing import now, timestamp
-from seks_addon.tokens import new_id, new_password
+from seks_addon.tokens import new_id, new_password, redact
 from seks_addon.vault.clients import check_name
 from seks_addon.vault.consistent import retried
 from seks_addon.vault.damage import DamagedRow, Sifted, pick, remove_row, require_text, sift
@@ -73,7 +73,7 @@ class Agents:
         if agent := self.find(client, name):
             return agent
         raise NotFoundError(
-            f"the client {client.name!r} has no agent {name!r}", hint="see `seks agent list`, or add one"
+            f"the client {client.name!r} has no agent {redact(name)!r}", hint="see `seks agent list`, or add one"
         )
 
     @retried

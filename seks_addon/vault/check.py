@@ -7,7 +7,7 @@ from seks_addon.database import translated
 from seks_addon.errors import DatabaseDamagedError, SeksError
 from seks_addon.vault.consistent import snapshot
 from seks_addon.vault.rotation import Progress
-from seks_addon.vault.store import Vault
+from seks_addon.vault.store import META, Vault
 
 
 def check(vault: Vault, progress: Progress) -> list[str]:
@@ -45,6 +45,9 @@ def _database(vault: Vault) -> Iterator[str]:
                 yield f"the database: {' '.join(message.split())}"
         for table, *_ in vault.connection.execute("PRAGMA foreign_key_check"):
             yield f"the table {table} refers to a row that isn't there"
+    for row in vault.rows("SELECT key FROM meta"):
+        if row["key"] not in META:
+            yield f"the table meta has a row {row['key']!r} that SEKS doesn't know"
 
 
 def _tests(vault: Vault) -> Iterator[tuple[str, Callable[[], object]]]:
@@ -65,6 +68,9 @@ def _open_agent(vault: Vault, agent_id: str) -> None:
 def _open_secret(vault: Vault, secret_id: str) -> None:
     stored = vault.secrets.by_id(secret_id)
     vault.secrets.reveal(secret_id, stored.client_id)
+    versions = [row["version"] for row in vault.rows(_VERSIONS, (secret_id,))]
+    if versions != [stored.version]:
+        raise SeksError("it has values of other versions")
     listed = {(row["host"], row["port"]) for row in vault.rows(_HOSTS, (secret_id,))}
     if listed != {(e.origin.host, e.origin.port) for e in stored.binding.endpoints}:
         raise SeksError("the list of its hosts doesn't match its binding")
@@ -77,4 +83,5 @@ def _open_token(vault: Vault, token_id: str) -> None:
         raise SeksError("it can't be found by its text")
 
 
+_VERSIONS = "SELECT version FROM secret_values WHERE secret_id = ?"
 _HOSTS = "SELECT host, port FROM secret_hosts WHERE secret_id = ?"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from seks_addon.errors import ExistsError, InputError, NotFoundError
 from seks_addon.timing import now, timestamp
-from seks_addon.tokens import new_id
+from seks_addon.tokens import new_id, redact
 from seks_addon.vault.damage import Sifted, require_text, sift
 from seks_addon.vault.envelope import Key
 
@@ -23,7 +23,7 @@ def check_name(kind: str, name: str) -> str:
     """Raise `InputError` unless `name` can name a client, an agent or a secret."""
     if not _NAME.fullmatch(name):
         raise InputError(
-            f"{name!r} can't name {'an' if kind[0] in 'aeiou' else 'a'} {kind}",
+            f"{redact(name)!r} can't name {'an' if kind[0] in 'aeiou' else 'a'} {kind}",
             hint="use up to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit",
         )
     return name
@@ -68,7 +68,7 @@ class Clients:
         """The client of that name; raises `NotFoundError`."""
         if client := self.find(name):
             return client
-        raise NotFoundError(f"there is no client {name!r}", hint="see `seks client list`")
+        raise NotFoundError(f"there is no client {redact(name)!r}", hint="see `seks client list`")
 
     def list(self) -> list[Client]:
         return [_client(row) for row in self._vault.rows("SELECT * FROM clients ORDER BY name")]

@@ -18,7 +18,7 @@ from seks_addon.errors import ExistsError, InputError, NotFoundError, VaultError
 from seks_addon.placements import Placement
 from seks_addon.secret import Secret
 from seks_addon.timing import now, timestamp
-from seks_addon.tokens import new_id
+from seks_addon.tokens import new_id, redact
 from seks_addon.vault.clients import check_name
 from seks_addon.vault.consistent import retried
 from seks_addon.vault.damage import DamagedRow, Sifted, pick, remove_row, require_text, sift
@@ -156,7 +156,7 @@ class Secrets:
         """The client's secret of that name; raises `NotFoundError`."""
         if stored := self.find(client, name):
             return stored
-        raise NotFoundError(f"the client {client.name!r} has no secret {name!r}", hint="see `seks vault list`")
+        raise NotFoundError(f"the client {client.name!r} has no secret {redact(name)!r}", hint="see `seks vault list`")
 
     @retried
     def by_id(self, secret_id: str) -> StoredSecret:

@@ -27,6 +27,8 @@ from seks_addon.vault.secrets import Secrets
 from seks_addon.vault.tokens import Tokens
 
 FORMAT: Final = "1"
+#: What the vault says of itself, by its keys in the table `meta`.
+META: Final = frozenset({"format", "vault_id", "created", "source", "vault_key", "epoch"})
 
 #: A row's columns by name.
 Row = Mapping[str, Any]

@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 
 from seks_addon.home import Home
+from seks_addon.secret import Secret
 from seks_addon.vault import Vault
 from seks_addon.vault.envelope import Key
 from seks_addon.vault.keysource import passphrase
 from seks_addon.vault.keysource.encoding import encode
+from seks_cli import terminal
 from tests.cli.conftest import Result, Seks, acts, command, environment, records
-from tests.samples import KEY, OTHER_KEY, TOKEN
+from tests.samples import KEY, OTHER_KEY, TOKEN, binding
 
 type Process = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -385,6 +387,28 @@ def test_destroy_one_client_s(ready: Seks, add: Callable[..., str]) -> None:
     assert (result.json["destroyed"], list(result.json["passwords"])) == (1, ["acme/default"])
     assert value(ready) == KEY
     assert_refused(ready("vault", "destroy", "--client", "nobody", "--yes"), "nobody")
+
+
+def test_destroy_what_was_added_at_its_prompt(
+    ready: Seks, home: Home, add: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every client is every client at the moment of the change."""
+
+    def confirm(*_: object, **__: object) -> None:
+        with Vault.open(home) as vault:
+            client = vault.clients.add("late")
+            vault.agents.add(client, "robot")
+            vault.secrets.add(client, "groq", Secret(OTHER_KEY), binding())
+
+    add("openai", KEY)
+    monkeypatch.setattr(terminal, "confirm", confirm)
+
+    result = ready("vault", "destroy", "--yes", "--json")
+
+    assert (result.json["destroyed"], list(result.json["passwords"])) == (2, ["default", "late/robot"])
+    assert [r["client"] for r in records(ready) if r["reason"] == "vault.destroy"] == ["default", "late"]
+    assert ready("vault", "list", "--json").json == []
+    assert ready("vault", "check").code == 0
 
 
 def test_destroy_counts(ready: Seks, add: Callable[..., str]) -> None:

@@ -357,3 +357,35 @@ def test_what_is_gone_leaves_nothing_in_the_log(
         assert ready("vault", *words).code == 0
 
         assert not any(sealed in path.read_bytes() for path in home.root.glob("vault.db*"))
+
+
+def test_a_token_where_a_name_belongs(ready: Seks, add: Callable[..., str]) -> None:
+    """It isn't said again: what a program writes to standard error is kept somewhere."""
+    token = add("openai", KEY)
+
+    for words in (
+        ("vault", "show", token),
+        ("vault", "remove", token, "--yes"),
+        ("vault", "list", "--client", token),
+        ("vault", "show", "openai", "--client", token),
+        ("vault", "add", f"{token}/", "--host", "example.com", "--header", "X: {}", "--stdin"),
+        ("agent", "show", token),
+        ("agent", "add", f"{token}/"),
+        ("client", "show", token),
+        ("client", "add", f"{token}/"),
+        ("env", "--agent", token),
+        ("token", "issue", token),
+        ("token", "list", "--secret", token),
+    ):
+        result = ready(*words, stdin=KEY)
+        assert result.code in (1, 2), words
+        assert token not in result.err + result.out, words
+
+
+@pytest.mark.parametrize("option", ["--from-file", "--from-env", "--sealed"])
+def test_a_value_where_its_place_belongs(ready: Seks, option: str) -> None:
+    result = ready("vault", "add", "openai", option, KEY)
+
+    assert result.code == 1
+    assert option in result.err
+    assert KEY not in result.err

@@ -99,6 +99,17 @@ def test_lost_rows(vault: Vault, acme: Tenant, tamper: Tamper, table: str) -> No
     assert [line for line in problems(vault) if "'api'" in line]
 
 
+def test_a_row_too_many(vault: Vault, acme: Tenant, tamper: Tamper) -> None:
+    """Nothing reads them, so nothing else would notice."""
+    tamper("INSERT INTO meta VALUES ('more', x'00')")
+    tamper("INSERT INTO secret_values SELECT secret_id, 7, record, created FROM secret_values")
+
+    assert problems(vault) == [
+        "the table meta has a row 'more' that SEKS doesn't know",
+        "the secret 'api': it has values of other versions",
+    ]
+
+
 def test_a_row_without_its_parent(vault: Vault, acme: Tenant, tamper: Tamper) -> None:
     """Other programs don't look after foreign keys."""
     tamper("DELETE FROM clients")
