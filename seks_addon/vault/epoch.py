@@ -66,7 +66,11 @@ def prepare(vault: Vault, number: int) -> None:
 
     `settle` or `forget` comes next; what a crash leaves is swept.
     """
-    write_over(_prepared(vault.home), _written(vault, number))
+    try:
+        write_over(_prepared(vault.home), _written(vault, number))
+    except HomeError as error:
+        message = error.message.replace(str(_prepared(vault.home)), str(vault.home.epoch))
+        raise HomeError(message, hint="nothing was changed; free some space, or check the disk") from None
 
 
 def settle(vault: Vault) -> None:
