@@ -43,6 +43,10 @@ def _database(vault: Vault) -> Iterator[str]:
         for (message,) in vault.connection.execute("PRAGMA integrity_check(10)"):
             if message != "ok":
                 yield f"the database: {' '.join(message.split())}"
+        [page_size] = vault.connection.execute("PRAGMA page_size").fetchone()
+        if vault.path.stat().st_size % page_size:
+            # The rest of the last page may not be in use: then SQLite doesn't miss it.
+            yield "the database: its last page is cut short"
         for table, *_ in vault.connection.execute("PRAGMA foreign_key_check"):
             yield f"the table {table} refers to a row that isn't there"
     for row in vault.rows("SELECT key FROM meta"):
