@@ -171,6 +171,19 @@ def test_an_end_of_line_lets_all_out(parts: list[bytes]) -> None:
     assert stream.feed(text) == text
 
 
+@pytest.mark.parametrize("last", [b"&#%d", b"&#x%x"])
+def test_a_reference_that_nothing_ends(last: bytes) -> None:
+    """At the end of a text a number needs no semicolon."""
+    text = KEY[:-1].encode() + last % ord(KEY[-1])
+
+    assert scrubbed(text, KEY) == (STAND_IN.encode(), 1)
+
+
+def test_many_ways_to_read_it() -> None:
+    """A credential of nothing but backslashes, each of which could escape the next."""
+    assert scrubbed(b"\\" * 500, "\\" * 40)[1] >= 1
+
+
 def test_fragments_stay() -> None:
     """All but a character of it, in any form, passes as it is: masking would tell a guesser how far he is right."""
     for part in (KEY[1:], KEY[:-1]):

@@ -17,7 +17,7 @@ from seks_addon.refusal import Refused
 #: The length of the pieces that come out, in bytes.
 PIECE: Final = 64 * 1024
 #: What may come out of the bytes of one call: a body that grows beyond is made to fill memory.
-MAX_EXPANSION: Final = 16 * 1024 * 1024
+MAX_EXPANSION: Final = 4 * 1024 * 1024
 #: RFC 9659: a decoder of zstd in HTTP has no need of a larger window.
 _ZSTD_WINDOW: Final = 8 * 1024 * 1024
 #: A block of zstd takes three bytes or more and gives 128 KiB at the most, all at once.

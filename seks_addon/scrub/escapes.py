@@ -20,13 +20,8 @@ _SAME: Final = b"/\\\"'"
 _ESCAPE: Final = re.compile(
     rb"=(?P<fold>\r?\n)"
     rb"|\\u(?P<unit>[0-9A-Fa-f]{4})|\\x(?P<code>[0-9A-Fa-f]{2})|\\(?P<same>[/\\\"'])"
-    rb"|&#(?P<decimal>[0-9]{1,7})(?P<end>;?)|&#[xX](?P<hex>[0-9A-Fa-f]{1,6})(?P<hex_end>;?)|&(?P<name>amp|lt|gt|quot|apos);"
+    rb"|&#(?P<decimal>[0-9]{1,7});?|&#[xX](?P<hex>[0-9A-Fa-f]{1,6});?|&(?P<name>amp|lt|gt|quot|apos);"
 )
-#: What may become an escape with the next bytes; and no escape is longer.
-_PARTIAL: Final = re.compile(
-    rb"[%=][0-9A-Fa-f]?|=\r|\\(?:u[0-9A-Fa-f]{0,3}|x[0-9A-Fa-f]?)?|&(?:#(?:[0-9]{0,7}|[xX][0-9A-Fa-f]{0,6}))?|&[a-z]{1,4}"
-)
-_LONGEST: Final = 11
 _BYTES: Final = {
     b"%c%c%c" % (lead, high, low): bytes([int(bytes([high, low]), 16)])
     for lead in b"%="
@@ -34,16 +29,16 @@ _BYTES: Final = {
     for low in b"0123456789abcdefABCDEF"
 }
 _NAMED: Final = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
-#: The escape goes on behind the end of the text, perhaps.
-_OPEN: Final = -1
+#: What a character of a credential may take up, in bytes: `&#0000115;` and a fold.
+WIDEST: Final = 13
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where an escaped credential begins, and where it ends; `end` is None where the text ends before it does."""
+    """Where an escaped credential begins, and where it ends."""
 
     start: int
-    end: int | None
+    end: int
     stand_in: bytes
 
 
@@ -64,7 +59,7 @@ class Escapes:
             yield from credential.find(text, places)
 
     def _places(self, text: bytes) -> set[int]:
-        """Where escapes of the characters that matter begin, or may begin at the end of the text."""
+        """Where escapes of the characters that matter begin."""
         places: set[int] = set()
         for automaton in self._automata:
             for place, beginning in automaton.find(text):
@@ -72,8 +67,6 @@ class Escapes:
                 if beginning == b"\\\\":
                     # The second one may begin an escape of its own; the automaton goes on behind it.
                     places.add(place + 1)
-        tail = max(0, len(text) - _LONGEST)
-        places.update(place for place in range(tail, len(text)) if text[place] in _LEADS)
         return places
 
 
@@ -102,23 +95,18 @@ class _Escaped:
             meaning, length = _read(text, place)
             if length == 0:
                 continue
-            for index in self._indexes(text, place, meaning, length):
+            for index in self._indexes(text, place, meaning):
                 start = place - index
                 # What stands before the first escape is plain. Most are told apart by what is next to it.
                 if index and text[place - 1] != self.value[index - 1]:
                     continue
-                if length > 0 and not self._may_follow(text, place + length, index + len(meaning)):
+                if not self._may_follow(text, place + length, index + len(meaning)):
                     continue
-                if start >= 0 and text.startswith(self.value[:index], start):
-                    end, is_open = self._end(text, place, index)
-                    if is_open:
-                        yield Found(start, None, self._stand_in)
-                    if end:
-                        yield Found(start, end, self._stand_in)
+                plain = start >= 0 and text.startswith(self.value[:index], start)
+                if plain and (end := self._end(text, place, index)):
+                    yield Found(start, end, self._stand_in)
 
-    def _indexes(self, text: bytes, place: int, meaning: bytes, length: int) -> list[int]:
-        if length == _OPEN:
-            return list(range(len(self.value)))
+    def _indexes(self, text: bytes, place: int, meaning: bytes) -> list[int]:
         if meaning:
             return self._places.get(meaning[0], [])
         # A fold stands for nothing: between two characters, of which the first is the one before it.
@@ -131,42 +119,38 @@ class _Escaped:
         meaning = _BYTES.get(text[at : at + 3])
         return meaning[0] == self.value[index] if meaning else text[at] in _LEADS
 
-    def _end(self, text: bytes, place: int, index: int) -> tuple[int, bool]:
-        """Give where the credential ends, whose character `index` stands at `place`, and whether it may go on.
+    def _end(self, text: bytes, place: int, index: int) -> int:
+        """Give where the credential ends, whose character `index` stands at `place`; 0 where it doesn't.
 
-        0 where it doesn't end. Of several ways to read it the longest counts.
+        Of several ways to read it the longest counts.
         """
-        end, is_open = 0, False
-        waiting = [(place, index)]
+        end, limit = 0, place + WIDEST * len(self.value)
+        waiting, seen = [(place, index)], set[tuple[int, int]]()
         while waiting:
             at, index = waiting.pop()
             if index == len(self.value):
                 end = max(end, at)
                 continue
-            if at == len(text):
-                is_open = True
+            if at >= min(limit, len(text)) or (at, index) in seen:
                 continue
+            seen.add((at, index))
             if text[at] == self.value[index]:
                 waiting.append((at + 1, index + 1))
             if text[at] in _LEADS:
                 meaning, length = _read(text, at)
-                is_open |= length == _OPEN
-                if length > 0 and self.value.startswith(meaning, index):
+                if length and self.value.startswith(meaning, index):
                     waiting.append((at + length, index + len(meaning)))
-        return end, is_open
+        return end
 
 
 def _read(text: bytes, place: int) -> tuple[bytes, int]:
-    """Give what the escape at `place` stands for, and its length: 0 where it is none, `_OPEN` where more may follow."""
+    """Give what the escape at `place` stands for, and its length; 0 where it is none."""
     if meaning := _BYTES.get(text[place : place + 3]):
         return meaning, 3
     found = _ESCAPE.match(text, place)
     if found is None:
-        return b"", _OPEN if _PARTIAL.fullmatch(text, place) else 0
+        return b"", 0
     kind, length = found.lastgroup, found.end() - place
-    if found.end() == len(text) and (found["end"] == b"" or found["hex_end"] == b""):
-        # More digits, or the semicolon.
-        return b"", _OPEN
     if found["code"]:
         return bytes.fromhex(found["code"].decode()), length
     if found["fold"]:

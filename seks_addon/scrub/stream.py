@@ -1,15 +1,25 @@
 """The scrubber itself: `feed` bytes in, clean bytes out, `finish` at the end.
 
-What might be the beginning of a credential is held back until the next bytes decide, nothing else is.
+What could be the beginning of a credential, whichever it is, is held back until the next bytes decide. Were it what
+begins the very credential, one could read this off the pieces that come out, character by character, by guessing:
+so where they are cut depends on the text alone.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from seks_addon.scrub.automaton import Automaton
-from seks_addon.scrub.escapes import Escapes
+from seks_addon.scrub.escapes import WIDEST, Escapes
 from seks_addon.scrub.forms import Known
+
+#: How much is held back at the most, in bytes, for credentials of the usual length.
+_REACH: Final = 1024
+#: What ends whatever could be a credential's: every control character but NUL, which UTF-16 has, and a blank, unless
+#: one has a blank in it. As tables that make a break of a byte, and nothing of any other.
+_BREAK: Final = b"\1"
+_ENDS_LINES: Final = bytes(1 <= byte < 0x20 or byte == 0x7F for byte in range(256))
+_ENDS_WORDS: Final = bytes(1 <= byte <= 0x20 or byte == 0x7F for byte in range(256))
 
 
 class _Match(NamedTuple):
@@ -26,6 +36,8 @@ class Scrubber:
         self._instead: dict[bytes, bytes] = {}
         self._automata: list[Automaton] = []
         self._escapes = Escapes(())
+        self._breaks = _ENDS_WORDS
+        self._reach = _REACH
         self._held = b""
         self.count = 0
         self.add(credentials)
@@ -37,7 +49,7 @@ class Scrubber:
             known = self._known.get(one.value, one)
             new = tuple(pair for pair in one.rendered if pair not in known.rendered)
             self._known[one.value] = replace(known, rendered=known.rendered + new)
-        if self._known == before:
+        if self._known == before or not self._known:
             return
         # What an agent knows as its own comes first.
         pairs = [pair for one in self._known.values() for pair in one.rendered]
@@ -47,6 +59,12 @@ class Scrubber:
                 self._instead.setdefault(form, instead)
         self._automata = Automaton.groups(list(self._instead))
         self._escapes = Escapes(self._known.values())
+        if any(b" " in form for form in self._instead):
+            self._breaks = _ENDS_LINES
+        widest = max(WIDEST * len(one.value.encode()) for one in self._known.values())
+        longest = max([widest, 1, *map(len, self._instead)])
+        # By powers of two: how far it reaches says next to nothing about the credential's length.
+        self._reach = max(_REACH, 1 << (longest - 1).bit_length())
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; give what is certain of all so far."""
@@ -56,14 +74,14 @@ class Scrubber:
         search = _Search(self._automata, self._instead, self._escapes, text)
         clean: list[bytes] = []
         position = 0
-        end = self._open_at(search, position)
+        end = self._open_at(text, position)
         while (match := search.next(position)) and match.start < end:
             # What is still open goes before a form that begins within it, or with it and is shorter.
             clean += (text[position : match.start], match.instead)
             position = match.end
             self.count += 1
             if position > end:
-                end = self._open_at(search, position)
+                end = self._open_at(text, position)
         self._held = text[end:]
         if not clean and end == len(text):
             return text
@@ -92,20 +110,19 @@ class Scrubber:
             self.count += 1
         return b"".join([*clean, text[position:]]) if clean else text
 
-    def _open_at(self, search: "_Search", position: int) -> int:
-        """Where, from `position` on, the end of the text begins that may be the beginning of a form."""
-        text = search.text
-        first = min((start for start in search.open if start >= position), default=len(text))
-        for form in self._instead:
-            limit = min(len(form) - 1, len(text) - position)
-            # Jump from one possible first byte to the next instead of trying every length.
-            start = text.find(form[:1], len(text) - limit) if limit > 0 else -1
-            while 0 <= start < first:
-                if form.startswith(text[start:]):
-                    first = start
-                    break
-                start = text.find(form[:1], start + 1)
-        return first
+    def _open_at(self, text: bytes, position: int) -> int:
+        """Where, from `position` on, the end of the text begins in which a credential could begin."""
+        start = max(position, len(text) - self._reach)
+        breaks = text[start:].translate(self._breaks)
+        last = breaks.rfind(_BREAK)
+        while last >= 0 and _is_fold(text, start + last):
+            last = breaks.rfind(_BREAK, 0, last)
+        return start + last + 1
+
+
+def _is_fold(text: bytes, at: int) -> bool:
+    """Tell whether a line end stands behind `=`, as quoted-printable breaks lines anywhere."""
+    return text[at] in b"\r\n" and text[max(0, at - 2) : at].endswith((b"=", b"=\r"))
 
 
 class _Search:
@@ -117,14 +134,7 @@ class _Search:
         self._instead = instead
         self._plain = [self._scan(automaton, 0) for automaton in automata]
         self._next = [next(matches, None) for matches in self._plain]
-        #: Where an escaped credential begins that goes on behind the end of the text.
-        self.open: list[int] = []
-        self._escaped: list[_Match] = []
-        for found in escapes.find(text):
-            if found.end is None:
-                self.open.append(found.start)
-            else:
-                self._escaped.append(_Match(found.start, found.end, found.stand_in))
+        self._escaped = [_Match(found.start, found.end, found.stand_in) for found in escapes.find(text)]
         self._escaped.sort(key=lambda match: (match.start, -match.end), reverse=True)
 
     def next(self, position: int) -> _Match | None:
