@@ -14,7 +14,7 @@ from seks_addon.placements import BodyPlacement, Match, Place, TextPlacement
 from seks_addon.placements.basic import decode_basic
 from seks_addon.policy import expired
 from seks_addon.refusal import Refused
-from seks_addon.tokens import find_lookalikes, is_token
+from seks_addon.tokens import TOKEN_MARK, find_lookalikes, is_token
 from seks_addon.vault.agents import Agent
 from seks_addon.vault.secrets import StoredSecret
 from seks_addon.vault.tokens import Grant
@@ -89,6 +89,9 @@ def decide_text(
 
     What looks like a token elsewhere in it is only text. Raises `Refused` as `decide` does.
     """
+    if TOKEN_MARK not in text:
+        # Reading all of it takes time that others wait for.
+        return ()
     found = {match.token: match for placement in places for match in placement.match_text(text)}
     if len(found) > 1:
         raise Refused("token_misplaced", "More than one token stands in the text; one can be swapped.")

@@ -15,7 +15,7 @@ from seks_addon.refusal import Refused
 MAX_HEAD: Final = 64 * 1024
 MAX_HEADERS: Final = 200
 #: What is read whole of a body in which a token may stand, in bytes.
-MAX_BODY: Final = 8 * 1024 * 1024
+MAX_BODY: Final = 1024 * 1024
 
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")

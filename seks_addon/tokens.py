@@ -20,6 +20,9 @@ RANDOM_LENGTH: Final = 33  # 62**33 > 2**192
 CHECKSUM_LENGTH: Final = 6  # 62**6 > 2**32
 LENGTH: Final = RANDOM_LENGTH + CHECKSUM_LENGTH
 
+#: What every token begins with.
+TOKEN_MARK: Final = b"seks_"
+
 _FORM = re.compile(rf"seks_[a-z0-9]{{1,32}}_[0-9A-Za-z]{{{LENGTH}}}")
 # What somebody meant as a token: more or fewer characters behind the provider, another case. A short name
 # such as `seks_addon_x` is none. What stands before it doesn't matter: `/bot<token>/` holds one.

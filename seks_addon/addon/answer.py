@@ -12,6 +12,7 @@ from seks_addon.head import Head
 from seks_addon.refusal import Refused
 from seks_addon.scrub import Scrubber
 from seks_addon.scrub.codings import Coding, coding_of
+from seks_addon.scrub.envelopes import Envelopes, has_envelopes
 
 #: Headers of one hop that an answer never brings to the agent (RFC 9110 section 7.6.1), and the trailer's
 #: announcement: it is not asked for in HTTP/2, and in HTTP/1.1 trailers are not passed on.
@@ -46,6 +47,7 @@ class Answer:
         self.size = 0
         self.is_last = False
         self._coding: Coding = coding_of("")
+        self._envelopes: Envelopes | None = None
 
     def prepare(self, request: http.Request, response: http.Response, *, guarded: bool, closes: bool) -> None:
         """Make the head safe and set the body to stream; raises `Refused` where it can't be.
@@ -93,7 +95,13 @@ class Answer:
     def take(self, chunk: bytes) -> list[bytes]:
         """Give what is clean of the next bytes of the body, an empty chunk being its end; raises `Refused`."""
         self.size += len(chunk)
-        if chunk:
+        if chunk and self._envelopes:
+            pieces = [
+                self.scrubber.feed(part) + (self.scrubber.finish() if ends else b"")
+                for piece in self._coding.feed(chunk)
+                for part, ends in self._envelopes.split(piece)
+            ]
+        elif chunk:
             pieces = [self.scrubber.feed(piece) for piece in self._coding.feed(chunk)]
         else:
             self._coding.finish()
@@ -119,6 +127,8 @@ class Answer:
         fields = self._scrub(fields)
         if not has_body:
             return fields
+        if has_envelopes(response.headers.get("content-type", "").lower()):
+            self._envelopes = Envelopes()
         self._coding = coding_of(response.headers.get("content-encoding", ""))
         self.is_last |= not any(name.lower() in _FRAMING for name, _ in response.headers.fields)
         dropped = _FRAMING | _OF_CODED if "content-encoding" in response.headers else _FRAMING

@@ -13,10 +13,10 @@ from seks_addon.placements.json_text import MessagePlacement
 from seks_addon.refusal import Refused
 from seks_addon.scrub import Known
 from seks_addon.timing import now
+from seks_addon.tokens import TOKEN_MARK
 
 #: How long a text message may be in which a token is looked for, in bytes: it is read on the event loop.
 MAX_SWAPPED: Final = 1024 * 1024
-_MARK: Final = b"seks_"
 
 
 class Conversation:
@@ -59,7 +59,7 @@ class Conversation:
         self.check()
         if piece.from_agent:
             self._exchange.request_bytes += len(piece.data)
-            if piece.text and _MARK in piece.data and len(piece.data) <= MAX_SWAPPED:
+            if piece.text and TOKEN_MARK in piece.data and len(piece.data) <= MAX_SWAPPED:
                 await self._swap(piece)
             return
         self._exchange.answer.size += len(piece.data)

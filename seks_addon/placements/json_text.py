@@ -17,7 +17,7 @@ from seks_addon.tokens import find_lookalikes
 _POINTER: Final = re.compile(r"(?:/(?:[^/~]|~[01])*)+")
 # A number of any length is a text here: nobody calculates with it.
 _DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
-_BLANKS: Final = " \t\n\r"
+_BLANKS: Final = re.compile(r"[ \t\n\r]*")
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def find_text(text: str, keys: list[str]) -> tuple[int, int]:
 
 def _descend(text: str, start: int, key: str) -> int:
     """Give where the member `key` of the object or array at `start` begins. The text is known to be JSON."""
-    if text[start] not in "{[":
+    if text[start] not in "{[" or (text[start] == "[" and not key.isdecimal()):
         raise LookupError
     found: list[int] = []
     position, number = _skip_blanks(text, start + 1), 0
@@ -114,6 +114,8 @@ def _descend(text: str, start: int, key: str) -> int:
             position = _skip_blanks(text, _skip_blanks(text, position) + 1)
         if name == key:
             found.append(position)
+            if text[start] == "[":
+                break
         _, position = _DECODER.raw_decode(text, position)
         position = _skip_blanks(text, position)
         if text[position] == ",":
@@ -128,6 +130,5 @@ def _descend(text: str, start: int, key: str) -> int:
 
 
 def _skip_blanks(text: str, position: int) -> int:
-    while text[position : position + 1] and text[position] in _BLANKS:
-        position += 1
-    return position
+    blanks = _BLANKS.match(text, position)
+    return blanks.end() if blanks else position

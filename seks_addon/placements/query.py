@@ -4,12 +4,15 @@ import re
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from seks_addon.errors import InputError
 from seks_addon.head import Head
 from seks_addon.placements.base import Match, Place, Placement
 from seks_addon.tokens import find_lookalikes
+
+#: What makes a part of a query mean something else than it says.
+_ODD: Final = re.compile("[%+;]")
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ def find_parameter(query: str, name: str) -> tuple[str, str, str] | None:
 
 
 def _names(part: str, name: str) -> bool:
+    if not _ODD.search(part):
+        return part.partition("=")[0] == name
     # `;` separates parameters too, for some servers.
     spellings = (piece.partition("=")[0] for piece in part.split(";"))
     return name in (urllib.parse.unquote_plus(spelling, "latin-1") for spelling in spellings)
