@@ -78,9 +78,14 @@ def restore(
                 with restored.change(remember=False):
                     pass
                 number = restored.epoch
-                with _staged(home, key_source):
-                    _take_place(restored, progress, timeout)
-                epoch.remember(restored, number)
+                epoch.prepare(restored, number)
+                try:
+                    with _staged(home, key_source):
+                        _take_place(restored, progress, timeout)
+                except BaseException:
+                    epoch.forget(restored)
+                    raise
+                epoch.settle(restored)
     return number
 
 
