@@ -2,14 +2,16 @@
 
 # A Python to use, as in `make setup PYTHON=python3.14`. Empty: .ci/find-python finds one.
 PYTHON =
-# More arguments for run, demo, test and bench, as in `make test ARGS="-k vault -x"`.
+# More arguments for run, demo, test, fuzz and bench, as in `make test ARGS="-k vault -x"`.
 ARGS =
+# How long `make fuzz` takes, for all targets together.
+SECONDS = 60
 
 # Nothing to read, unless a person is there: a debugger wants the terminal, a test must not wait on a pipe.
 PYTEST = test -t 0 || exec </dev/null; exec .venv/bin/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint format coverage bench constraints clean
+.PHONY: help setup run demo test lint format coverage fuzz bench constraints clean
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +44,9 @@ format: setup ## fix style
 coverage: setup ## run the tests and say which branches they miss
 	@$(PYTEST) --cov $(ARGS)
 
+fuzz: setup ## try mutated requests and answers for SECONDS
+	@.ci/fuzz --seconds $(SECONDS) $(ARGS)
+
 bench: setup ## measure
 	.venv/bin/python -m benchmarks $(ARGS)
 
@@ -49,5 +54,5 @@ constraints: ## write constraints.txt anew, with the newest versions allowed
 	.ci/constraints
 
 clean: ## remove all that was made here; the vault lives elsewhere
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,6 +16,7 @@ from seks_addon.policy.paths import (
     parse_pattern,
     parse_prefix,
 )
+from tests.support.patterns import reads_as, split
 
 #: What a path is made of, encoded octets among it, and few enough of each that they meet.
 PIECES = st.sampled_from(["a", "b", "A", "/", ".", "%2F", "%3A", ":", "%C3", "2", "F"])
@@ -196,7 +197,7 @@ def respelt(path: str, choices: list[int]) -> str:
 )
 def test_every_spelling_and_no_other(pattern: str, path: str, choices: list[int]) -> None:
     """What fits is what a plain reading of the pattern says, in every equivalent spelling of both."""
-    expected = reads_as(tokens(pattern), tokens(path))
+    expected = reads_as(split(pattern), split(path))
 
     assert fits(pattern, canonical_path(path)) is expected
     assert fits(canonical_path(respelt(pattern, choices)), canonical_path(respelt(path, choices))) is expected
@@ -209,40 +210,6 @@ def test_every_spelling_below_a_prefix(prefix: str, path: str, choices: list[int
 
     assert is_below(prefix, path) is expected
     assert is_below(respelt(prefix, choices), canonical_path(respelt(path, choices))) is expected
-
-
-def tokens(text: str) -> list[list[str]]:
-    """Segments, each as a list of characters, escapes, and stars."""
-    return [re.findall(r"%..|\*\*|.", segment) for segment in text.split("/")]
-
-
-def reads_as(pattern: list[list[str]], path: list[list[str]]) -> bool:
-    """The rules, word by word: try everything that stars may stand for."""
-    if not pattern:
-        return not path
-    if pattern[0] == ["**"]:
-        return any(reads_as(pattern[1:], path[taken:]) for taken in range(len(path) + 1))
-    if not path:
-        return False
-    return segment_reads_as(pattern[0], path[0]) and reads_as(pattern[1:], path[1:])
-
-
-def segment_reads_as(pattern: list[str], segment: list[str]) -> bool:
-    if "*" in pattern and not segment:
-        return False
-    return characters_read_as(pattern, segment)
-
-
-def characters_read_as(pattern: list[str], segment: list[str]) -> bool:
-    if not pattern:
-        return not segment
-    if pattern[0] == "*":
-        return any(
-            characters_read_as(pattern[1:], segment[taken:])
-            for taken in range(len(segment) + 1)
-            if "%2F" not in segment[:taken]
-        )
-    return bool(segment) and segment[0] == pattern[0] and characters_read_as(pattern[1:], segment[1:])
 
 
 def test_no_pattern_takes_long() -> None:
