@@ -1,8 +1,9 @@
-"""`python -m benchmarks [proxy|vault]`: measure one of them, or all."""
+"""`python -m benchmarks [proxy|scrub|vault]`: measure one of them, or all."""
 
 import click
 
 from benchmarks.proxy import proxy
+from benchmarks.scrub import scrub
 from benchmarks.vault import vault
 
 
@@ -17,6 +18,7 @@ def main(context: click.Context) -> None:
 
 
 main.add_command(proxy)
+main.add_command(scrub)
 main.add_command(vault)
 
 if __name__ == "__main__":
