@@ -2,6 +2,7 @@
 
 import contextlib
 import ipaddress
+import json
 import re
 import socket
 import urllib.parse
@@ -21,6 +22,9 @@ from seks_addon.h2head import H2Head, read_head
 from seks_addon.head import Head
 from seks_addon.placements import Match, Place, Placement, TextPlacement
 from seks_addon.placements.basic import decode_basic
+from seks_addon.placements.form import FormPlacement
+from seks_addon.placements.json_text import JsonPlacement, MessagePlacement
+from seks_addon.placements.query import QueryPlacement
 from seks_addon.policy import Policy
 from seks_addon.refusal import Refused
 from seks_addon.tokens import find_lookalikes
@@ -114,7 +118,9 @@ def _as_sent(read: H2Head) -> Head:
     assert isinstance(event, h11.Request)
     assert (event.method, event.target) == (read.method, read.path)
     assert [(name, value.lower()) for name, value in event.headers] == [
-        (name.lower(), value.lower()) for name, value in read.fields
+        # Blanks around a value are none of it (RFC 9110 section 5.5): an empty crumb of a cookie leaves one at the end.
+        (name.lower(), value.lower().strip(b" "))
+        for name, value in read.fields
     ]
     return head
 
@@ -178,7 +184,7 @@ def placement(data: bytes) -> None:
         place = placements.parse(spec.decode("utf-8", "replace"))
         assert placements.parse(place.spec) == place
         place.check_value(value)
-        if head is not None:
+        if head is not None and not isinstance(place, TextPlacement):
             strict.check_framing(head)
             strict.check_with_token(head, (), encoded_slash=True)
     except (InputError, Refused):
@@ -190,8 +196,24 @@ def placement(data: bytes) -> None:
         rendered = match.render(value)
         assert match.form(value) in rendered
         assert match.place is Place.TEXT or not re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", rendered)
+        assert _read_back(place, rendered) in (value, None), "the host reads another credential"
         again = _put(match, head, rest)
         assert (match.token, rendered) in [(other.token, other.render(value)) for other in _matches(place, *again)]
+
+
+def _read_back(place: Placement, rendered: bytes) -> str | None:
+    """What a host finds in the place; None where the credential stands as it is."""
+    text = rendered.decode("utf-8", "replace")
+    if isinstance(place, JsonPlacement | MessagePlacement):
+        inner = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
+        for key in place.pointer.split("/")[1:]:
+            name = key.replace("~1", "/").replace("~0", "~")
+            inner = inner[name if isinstance(inner, dict) else int(name)]
+        return str(inner)
+    if isinstance(place, FormPlacement | QueryPlacement):
+        query = text.partition("?")[2] if isinstance(place, QueryPlacement) else text
+        return dict(urllib.parse.parse_qsl(query, keep_blank_values=True))[place.name]
+    return None
 
 
 def _matches(place: Placement, head: Head | None, text: bytes) -> list[Match]:
