@@ -11,7 +11,7 @@ SECONDS = 60
 PYTEST = test -t 0 || exec </dev/null; exec .venv/bin/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint format coverage fuzz bench constraints clean
+.PHONY: help setup run demo test lint format coverage slow fuzz bench constraints clean
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ format: setup ## fix style
 
 coverage: setup ## run the tests and say which branches they miss
 	@$(PYTEST) --cov $(ARGS)
+
+slow: setup ## run the tests that take long, which `make test` leaves out
+	@$(PYTEST) -m slow $(ARGS)
 
 fuzz: setup ## try mutated requests and answers for SECONDS
 	@.ci/fuzz --seconds $(SECONDS) $(ARGS)
