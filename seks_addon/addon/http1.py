@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+import h11
+from h11._receivebuffer import ReceiveBuffer
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import ErrorCode, RequestHeaders, ResponseProtocolError
-from mitmproxy.proxy.layers.http._http1 import Http1Server, make_body_reader, should_make_pipe
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server, TBodyReader, make_body_reader, should_make_pipe
 from mitmproxy.proxy.utils import expect
 
 from seks_addon.addon.exchange import new_request_id
@@ -56,7 +58,38 @@ class Malformed:
     request_id: str
 
 
-class SeksHttp1Server(Http1Server):
+class DropsTrailers:
+    """For a reader of HTTP/1: what comes behind a chunked body goes no further (RFC 9112 section 7.1.2 allows it).
+
+    It would come behind every check; mitmproxy would break off the whole connection over it.
+    """
+
+    @property
+    def body_reader(self) -> TBodyReader:
+        return self._reader
+
+    @body_reader.setter
+    def body_reader(self, reader: TBodyReader) -> None:
+        self._reader: TBodyReader = _WithoutTrailers(reader)  # type: ignore[assignment] # it reads as they do
+
+
+class _WithoutTrailers:
+    def __init__(self, reader: TBodyReader) -> None:
+        self._reader = reader
+
+    def __call__(self, buf: ReceiveBuffer) -> h11.Event | None:
+        event = self._reader(buf)
+        return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) else event
+
+    def read_eof(self) -> Any:
+        return self._reader.read_eof()
+
+
+class SeksHttp1Client(DropsTrailers, Http1Client):
+    """HTTP/1 towards a host."""
+
+
+class SeksHttp1Server(DropsTrailers, Http1Server):
     """HTTP/1 towards the agent."""
 
     def _handle_event(self, event: events.Event) -> Commands:

@@ -24,6 +24,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Client
 from mitmproxy.proxy.layers.tls import ServerTLSLayer
 from mitmproxy.proxy.utils import expect
 
+from seks_addon.addon.http1 import SeksHttp1Client
 from seks_addon.addon.http2 import SeksHttp2Client
 
 Commands = layer.CommandGenerator[None]
@@ -66,7 +67,7 @@ class SeksHttpClient(HttpClient):
         error = yield commands.OpenConnection(self.context.server)
         if not error:
             http2 = self.context.server.alpn == b"h2"
-            self.child_layer = SeksHttp2Client(self.context) if http2 else Http1Client(self.context)
+            self.child_layer = SeksHttp2Client(self.context) if http2 else SeksHttp1Client(self.context)
             self._handle_event = self.child_layer.handle_event
             yield from self._handle_event(event)
         yield RegisterHttpConnection(self.context.server, error)

@@ -164,8 +164,9 @@ CASES = (
         "misplaced trailer",
         "has the credential behind all checks",
         ask("Transfer-Encoding: chunked", "Trailer: Authorization", method="POST", target="/upload", body=IN_TRAILER),
-        (any_of("closed", "request_malformed"),),
-        opened=1,
+        (200,),
+        passes=1,
+        hides="{token}",
     ),
     Case(
         "misplaced chunk extension",
