@@ -39,6 +39,8 @@ ATTACKERS = (
 )
 BAD = ("expired", "self-signed", "unknown-ca", "wrong-name", "name-in-cn", "wildcard-too-wide")
 FRONTS: Mapping[str, type[Proxy]] = {"seks-proxy": Proxy, "mitmdump": Mitmdump}
+#: It is the same add-on in both: `make test` asks the one, `make slow` the other.
+EACH_FRONT = [pytest.param("seks-proxy"), pytest.param("mitmdump", marks=pytest.mark.slow)]
 #: What each front is told so that it says all that it can.
 TALKATIVE: Mapping[str, list[str]] = {
     "seks-proxy": ["--log-level", "debug"],
@@ -205,7 +207,7 @@ def furnished(root: Path, hosts: dict[str, Upstream]) -> tuple[Site, dict[str, s
     return site, words
 
 
-@pytest.fixture(scope="session", params=list(FRONTS))
+@pytest.fixture(scope="session", params=EACH_FRONT)
 def arena(
     request: pytest.FixtureRequest, ground: Path, hosts: dict[str, Upstream], options: list[str], names: Path
 ) -> Iterator[Arena]:

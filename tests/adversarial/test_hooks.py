@@ -12,7 +12,7 @@ from mitmproxy import hooks
 
 from seks_addon.addon.addon import SeksAddon
 from seks_addon.handshake import accept_of
-from tests.adversarial.conftest import FRONTS, new_arena
+from tests.adversarial.conftest import EACH_FRONT, new_arena
 from tests.adversarial.harness import Arena
 from tests.support.bench import HOST, Bench
 from tests.support.faulty import HOOKS, PLACES
@@ -76,7 +76,7 @@ def fault(ground: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=list(FRONTS))
+@pytest.fixture(scope="module", params=EACH_FRONT)
 def weak(
     request: pytest.FixtureRequest,
     ground: Path,

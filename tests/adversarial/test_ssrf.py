@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.adversarial.conftest import FRONTS, new_arena
+from tests.adversarial.conftest import EACH_FRONT, new_arena
 from tests.adversarial.harness import MODELS, Arena, Case, Play, Word, any_of, ask, cases
 from tests.adversarial.names import ADDRESSES, MIXED, MOVING
 from tests.support.upstream import Upstream
@@ -204,7 +204,7 @@ def test_ssrf(arena: Arena, case: Case) -> None:
     arena.play(case)
 
 
-@pytest.fixture(scope="module", params=list(FRONTS))
+@pytest.fixture(scope="module", params=EACH_FRONT)
 def open_arena(
     request: pytest.FixtureRequest, ground: Path, hosts: dict[str, Upstream], options: list[str], names: Path
 ) -> Iterator[Arena]:

@@ -22,6 +22,9 @@ from tests.support.proxy import PATIENCE, Proxy, wait_for
 from tests.support.raw import TIMEOUT, Answer, ClosedError, Wire, bearer
 from tests.support.upstream import Received, Send, Upstream
 
+# Deadlines are waited for.
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 MODELS = "/v1/models"
 IDLE = 4.0
