@@ -235,6 +235,8 @@ def test_schema_1_by_several_at_once(path: Path) -> None:
     for _ in range(5):
         path.unlink(missing_ok=True)
         with closing(sqlite3.connect(path)) as old:
+            # As SEKS left it. Several that switch it on at once would not wait for each other.
+            old.execute("PRAGMA journal_mode=WAL")
             old.executescript(OLD.read_text())
         barrier, opened = threading.Barrier(4), []
 

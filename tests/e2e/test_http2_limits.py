@@ -197,6 +197,7 @@ def test_agent_that_does_not_read_from_http1(bench: Bench) -> None:  # noqa: F81
         serves(bench, wire, H1HOST)
 
 
+@pytest.mark.slow
 def test_agent_that_does_not_read_from_http2(bench: Bench, host2: H2Site) -> None:  # noqa: F811
     """The same before an HTTP/2 host, where other streams of the connection go on meanwhile."""
     with h2_tunnel(bench.proxy, H2HOST, reads=False) as wire:

@@ -118,7 +118,7 @@ def test_concurrency(bench: Bench, counted: Counted) -> None:
     go_on = threading.Event()
 
     async def waits(_received: Received, send: Send) -> None:
-        await send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        await send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst\n\r\n")
         await asyncio.to_thread(go_on.wait, 20)
         await send(b"0\r\n\r\n")
 
@@ -126,7 +126,7 @@ def test_concurrency(bench: Bench, counted: Counted) -> None:
     with bench.proxy.tunnel(HOST) as first, bench.proxy.tunnel(HOST) as second:
         first.send_head("GET", "/waits", bearer(token), host=HOST)
         assert first.answer_head().status == 200
-        assert first.piece() == b"first"
+        assert first.piece() == b"first\n"
 
         answer = second.request("GET", MODELS, bearer(token), host=HOST)
         bench.refused(answer, "rate_limited")
