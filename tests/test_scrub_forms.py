@@ -2,14 +2,17 @@
 
 import base64
 import html
+import html.entities
 import json
 import quopri
+import random
 import re
+import struct
 import urllib.parse
 from collections.abc import Callable
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from seks_addon.scrub import Known, Scrubber
@@ -20,9 +23,10 @@ from tests.test_scrub import CUTS, chunks
 CREDENTIALS = st.one_of(
     st.from_regex(r"(sk-|gh[ps]_|AKIA)[A-Za-z0-9_-]{12,40}", fullmatch=True),
     st.from_regex(r"[A-Za-z0-9+/]{14,40}={0,2}", fullmatch=True),
-    st.text(st.sampled_from("ab%=&;\\/\"'#<>:é€"), min_size=8, max_size=20),
+    st.text(st.sampled_from("ab%=&;\\/\"'#<>:é€😀"), min_size=8, max_size=20),
 )
 NEIGHBOURS = st.binary(max_size=12) | st.sampled_from([b"%", b"=", b"\\", b"&#", b"\\u00", b"%7", b"=\r", b"sk-", b"s"])
+NAMES = {meaning: name[:-1] for name, meaning in html.entities.html5.items() if name in ("sol;", "lowbar;")}
 #: Nothing that a credential, or one of its forms, could be a part of.
 STAND_IN = "~!~!~!~!~!~!"
 
@@ -37,8 +41,13 @@ def utf16(order: str) -> Callable[[str], bytes]:
     return lambda text: text.encode(f"utf-16-{order}")
 
 
+def units(text: str) -> list[str]:
+    """Of UTF-16, in hex."""
+    return [unit.hex() for (unit,) in struct.iter_unpack("2s", text.encode("utf-16-be"))]
+
+
 def json_escaped(text: str) -> bytes:
-    return "".join(f"\\u{ord(c):04x}" for c in text).encode()
+    return "".join(f"\\u{unit}" for unit in units(text)).encode()
 
 
 def hex_entities(text: str) -> bytes:
@@ -76,6 +85,23 @@ FORMS: dict[str, Callable[[str], bytes]] = {
     "quoted-printable": lambda text: quopri.encodestring(text.encode(), quotetabs=True).rstrip(b"\n"),
     "quoted-printable, all": lambda text: "".join(f"={byte:02X}" for byte in text.encode()).encode(),
     "quoted-printable, folded": folded,
+    "percent, twice": lambda text: urllib.parse.quote(urllib.parse.quote(text, safe=""), safe="").encode(),
+    "percent, UTF-16": lambda text: "".join(f"%u{unit}" for unit in units(text)).encode(),
+    "json, twice": lambda text: json.dumps(json.dumps(text)[1:-1])[1:-1].encode(),
+    "json, all, twice": lambda text: json_escaped(text).replace(b"\\", b"\\\\"),
+    "code, octal": lambda text: "".join(f"\\{byte:03o}" for byte in text.encode()).encode(),
+    "code, hex": lambda text: "".join(f"\\x{byte:02x}" for byte in text.encode()).encode(),
+    "code, braces": lambda text: "".join(f"\\u{{{ord(c):X}}}" for c in text).encode(),
+    "code, long": lambda text: "".join(f"\\U{ord(c):08x}" for c in text).encode(),
+    "html, named": lambda text: "".join(f"&{NAMES[c]};" if c in NAMES else c for c in text).encode(),
+    "html, twice": lambda text: html.escape(html.escape(text)).encode(),
+    "html, decimal, twice": lambda text: entities(text).replace(b"&", b"&amp;"),
+    "as latin-1": lambda text: text.encode().decode("latin-1").encode(),
+    "as latin-1, json": lambda text: json_escaped(text.encode().decode("latin-1")),
+    "as latin-1, percent": lambda text: urllib.parse.quote(text.encode().decode("latin-1"), safe="").encode(),
+    "base64, percent": lambda text: urllib.parse.quote(base64.b64encode(text.encode()), safe="").encode(),
+    "base64, json": lambda text: base64.b64encode(text.encode()).replace(b"/", b"\\/"),
+    "base64, html": lambda text: base64.b64encode(text.encode()).replace(b"+", b"&#43;").replace(b"/", b"&sol;"),
     "utf-16-le": utf16("le"),
     "utf-16-be": utf16("be"),
 }
@@ -177,6 +203,31 @@ def test_a_reference_that_nothing_ends(last: bytes) -> None:
     text = KEY[:-1].encode() + last % ord(KEY[-1])
 
     assert scrubbed(text, KEY) == (STAND_IN.encode(), 1)
+
+
+@pytest.mark.parametrize(
+    "form", ["&amp;#%07d;", "&amp;#x%06X;", "\\\\\\U%08x", "\\\\\\u{%06x}", "%%25%02x", "\\\\\\%03o"]
+)
+@given(st.sampled_from(["!", KEY, KEY * 4]), st.sampled_from([b"", b"=\n", b"=\r\n"]), CUTS)
+def test_the_widest_forms(form: str, credential: str, fold: bytes, cuts: list[int]) -> None:
+    """As many characters as an escape may have: however it is split, all of it goes."""
+    text = fold.join((form % ord(character)).encode() for character in credential)
+
+    assert scrubbed(b"[" + text + b"]", credential, cuts=cuts) == (f"[{STAND_IN}]".encode(), 1)
+
+
+@pytest.mark.parametrize("length", [64, 65, 66, 300])
+@settings(max_examples=20)
+@given(st.data())
+def test_long_credentials(length: int, data: st.DataObject) -> None:
+    """Longer than what one pattern takes: all of it goes, and nothing where the last character is missing."""
+    credential = "".join(random.Random(length).choices("abcdefgh0123456789;=%", k=length))
+    ways = ["%c", "%%%02x", "&#%d;", "&#%d", "\\u%04x", "%%25%02X"]
+    text = "".join(data.draw(st.sampled_from(ways)) % ord(character) for character in credential[:-1]).encode()
+    text += json_escaped(credential[-1])
+
+    assert scrubbed(b"a" + text + b";", credential)[1] == 1
+    assert scrubbed(b"a" + text[:-6] + b";", credential)[1] == 0
 
 
 def test_many_ways_to_read_it() -> None:

@@ -1,7 +1,8 @@
 """Finding many byte strings at once, at the speed of memory: Aho-Corasick with a vectorised search in front of it."""
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
@@ -12,24 +13,32 @@ _GROUP: Final = 40
 _DECOYS: Final = tuple(bytes([lead, *range(0xF8, 0xFF)]) for lead in range(0xF0, 0xF6))
 
 
+class Match(NamedTuple):
+    """Where something is that is looked for, and what to write instead."""
+
+    start: int
+    end: int
+    instead: bytes
+
+
 class Automaton:
     """Looks for at most 40 patterns; or, with `leads`, for any number that begin with one of three bytes."""
 
-    def __init__(self, patterns: Sequence[bytes], *, leads: bool = False) -> None:
-        self.patterns = patterns
+    def __init__(self, instead: Mapping[bytes, bytes], *, leads: bool = False) -> None:
+        self._instead = [*instead.values()]
         self._built = BytesAhoCorasick(
-            [*patterns, *(() if leads else _DECOYS)],
+            [*instead, *(() if leads else _DECOYS)],
             matchkind=MatchKind.LeftmostLongest,
             implementation=Implementation.NoncontiguousNFA,
         )
 
     @classmethod
-    def groups(cls, patterns: Sequence[bytes]) -> "list[Automaton]":
+    def groups(cls, instead: Mapping[bytes, bytes]) -> "list[Automaton]":
         """As many as the patterns need."""
-        return [cls(patterns[first : first + _GROUP]) for first in range(0, len(patterns), _GROUP)]
+        return [cls(dict(some)) for some in itertools.batched(instead.items(), _GROUP)]
 
-    def find(self, text: bytes, position: int = 0) -> Iterator[tuple[int, bytes]]:
-        """Give where which pattern is, from `position` on, without overlaps, and the longest of those at one place."""
-        for number, start, _ in self._built.find_matches_as_indexes(text[position:] if position else text):
-            if number < len(self.patterns):
-                yield position + start, self.patterns[number]
+    def find(self, text: bytes, position: int = 0) -> Iterator[Match]:
+        """Give the matches from `position` on, without overlaps, and the longest of those at one place."""
+        for number, start, end in self._built.find_matches_as_indexes(text[position:] if position else text):
+            if number < len(self._instead):
+                yield Match(position + start, position + end, self._instead[number])

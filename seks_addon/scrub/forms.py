@@ -31,6 +31,15 @@ class Known:
         yield value.hex().encode(), stand_in.hex().encode()
         yield value.hex().upper().encode(), stand_in.hex().upper().encode()
         yield from self._utf16()
+        yield from self._base64()
+
+    def encoded(self) -> Iterator[tuple[bytes, bytes]]:
+        """Give those whose letters and digits nobody would escape."""
+        yield from self.rendered
+        yield from self._base64()
+
+    def _base64(self) -> Iterator[tuple[bytes, bytes]]:
+        value, stand_in = self.value.encode(), self.stand_in.encode()
         # As long, modulo three, as the credential: what follows in the same base64 stays readable.
         padded = stand_in + b"_" * ((len(value) - len(stand_in)) % 3)
         for before in range(3):

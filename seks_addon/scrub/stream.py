@@ -5,12 +5,12 @@ begins the very credential, one could read this off the pieces that come out, ch
 so where they are cut depends on the text alone.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final, Protocol
 
-from seks_addon.scrub.automaton import Automaton
-from seks_addon.scrub.escapes import WIDEST, Escapes
+from seks_addon.scrub.automaton import Automaton, Match
+from seks_addon.scrub.escapes import Escapes
 from seks_addon.scrub.forms import Known
 
 #: How much is held back at the most, in bytes, for credentials of the usual length.
@@ -22,10 +22,8 @@ _ENDS_LINES: Final = bytes(1 <= byte < 0x20 or byte == 0x7F for byte in range(25
 _ENDS_WORDS: Final = bytes(1 <= byte <= 0x20 or byte == 0x7F for byte in range(256))
 
 
-class _Match(NamedTuple):
-    start: int
-    end: int
-    instead: bytes
+class _Finder(Protocol):
+    def find(self, text: bytes, position: int = 0) -> Iterator[Match]: ...
 
 
 class Scrubber:
@@ -57,12 +55,11 @@ class Scrubber:
         for form, instead in pairs:
             if form:
                 self._instead.setdefault(form, instead)
-        self._automata = Automaton.groups(list(self._instead))
+        self._automata = Automaton.groups(self._instead)
         self._escapes = Escapes(self._known.values())
         if any(b" " in form for form in self._instead):
             self._breaks = _ENDS_LINES
-        widest = max(WIDEST * len(one.value.encode()) for one in self._known.values())
-        longest = max([widest, 1, *map(len, self._instead)])
+        longest = max([self._escapes.widest, 1, *map(len, self._instead)])
         # By powers of two: how far it reaches says next to nothing about the credential's length.
         self._reach = max(_REACH, 1 << (longest - 1).bit_length())
 
@@ -71,7 +68,7 @@ class Scrubber:
         if not self._automata:
             return chunk
         text = self._held + chunk if self._held else chunk
-        search = _Search(self._automata, self._instead, self._escapes, text)
+        search = self._search(text)
         clean: list[bytes] = []
         position = 0
         end = self._open_at(text, position)
@@ -95,13 +92,13 @@ class Scrubber:
 
     def finds(self, text: bytes) -> bool:
         """Tell whether there is something to remove from a text."""
-        return bool(self._automata) and _Search(self._automata, self._instead, self._escapes, text).next(0) is not None
+        return bool(self._automata) and self._search(text).next(0) is not None
 
     def whole(self, text: bytes) -> bytes:
         """Clean a text that stands for itself, such as a header's value; independent of the stream."""
         if not self._automata:
             return text
-        search = _Search(self._automata, self._instead, self._escapes, text)
+        search = self._search(text)
         clean: list[bytes] = []
         position = 0
         while match := search.next(position):
@@ -109,6 +106,9 @@ class Scrubber:
             position = match.end
             self.count += 1
         return b"".join([*clean, text[position:]]) if clean else text
+
+    def _search(self, text: bytes) -> "_Search":
+        return _Search([*self._automata, *self._escapes.finders(text)], text)
 
     def _open_at(self, text: bytes, position: int) -> int:
         """Where, from `position` on, the end of the text begins in which a credential could begin."""
@@ -128,28 +128,19 @@ def _is_fold(text: bytes, at: int) -> bool:
 class _Search:
     """The matches in one text, from left to right; of those that begin together, the longest."""
 
-    def __init__(self, automata: list[Automaton], instead: dict[bytes, bytes], escapes: Escapes, text: bytes) -> None:
-        self.text = text
-        self._automata = automata
-        self._instead = instead
-        self._plain = [self._scan(automaton, 0) for automaton in automata]
-        self._next = [next(matches, None) for matches in self._plain]
-        self._escaped = [_Match(found.start, found.end, found.stand_in) for found in escapes.find(text)]
-        self._escaped.sort(key=lambda match: (match.start, -match.end), reverse=True)
+    def __init__(self, finders: Sequence[_Finder], text: bytes) -> None:
+        self._finders = finders
+        self._text = text
+        self._found = [finder.find(text) for finder in finders]
+        self._next = [next(matches, None) for matches in self._found]
 
-    def next(self, position: int) -> _Match | None:
+    def next(self, position: int) -> Match | None:
         """Give the first match that begins at `position` or later; positions never go back."""
-        for number, automaton in enumerate(self._automata):
+        for number, finder in enumerate(self._finders):
             while (match := self._next[number]) is not None and match.start < position:
                 if match.end > position:
-                    # What another automaton found ends within it, and within it another one may begin.
-                    self._plain[number] = self._scan(automaton, position)
-                self._next[number] = next(self._plain[number], None)
-        while self._escaped and self._escaped[-1].start < position:
-            self._escaped.pop()
-        found = [match for match in (*self._next, *self._escaped[-1:]) if match is not None]
+                    # What another one found ends within it, and within it another one may begin.
+                    self._found[number] = finder.find(self._text, position)
+                self._next[number] = next(self._found[number], None)
+        found = [match for match in self._next if match is not None]
         return min(found, key=lambda match: (match.start, -match.end), default=None)
-
-    def _scan(self, automaton: Automaton, position: int) -> Iterator[_Match]:
-        for start, form in automaton.find(self.text, position):
-            yield _Match(start, start + len(form), self._instead[form])
