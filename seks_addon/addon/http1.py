@@ -58,11 +58,8 @@ class Malformed:
     request_id: str
 
 
-class DropsTrailers:
-    """For a reader of HTTP/1: what comes behind a chunked body goes no further (RFC 9112 section 7.1.2 allows it).
-
-    It would come behind every check; mitmproxy would break off the whole connection over it.
-    """
+class ReadsBodies:
+    """For a reader of HTTP/1: a body as it goes further."""
 
     @property
     def body_reader(self) -> TBodyReader:
@@ -70,26 +67,51 @@ class DropsTrailers:
 
     @body_reader.setter
     def body_reader(self, reader: TBodyReader) -> None:
-        self._reader: TBodyReader = _WithoutTrailers(reader)  # type: ignore[assignment] # it reads as they do
+        self._reader: TBodyReader = _BodyReader(reader)  # type: ignore[assignment] # it reads as they do
 
 
-class _WithoutTrailers:
+class _BodyReader:
+    """Reads on as another one does, but for two things.
+
+    All that has come is one piece: each goes through every layer, and a body may be cut into chunks of a byte. And
+    trailers are dropped (RFC 9112 section 7.1.2 allows it): they would come behind every check, and mitmproxy would
+    break off the whole connection over them.
+    """
+
     def __init__(self, reader: TBodyReader) -> None:
         self._reader = reader
+        self._behind: h11.Event | h11.ProtocolError | None = None
 
     def __call__(self, buf: ReceiveBuffer) -> h11.Event | None:
-        event = self._reader(buf)
+        event, pieces = self._next(buf), list[bytes]()
+        while isinstance(event, h11.Data):
+            pieces.append(event.data)
+            event = self._next(buf)
+        if pieces:
+            self._behind = event
+            return h11.Data(b"".join(pieces))
+        if isinstance(event, h11.ProtocolError):
+            raise event
         return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) else event
+
+    def _next(self, buf: ReceiveBuffer) -> h11.Event | h11.ProtocolError | None:
+        if (event := self._behind) is not None:
+            self._behind = None
+            return event
+        try:
+            return self._reader(buf)
+        except h11.ProtocolError as error:
+            return error
 
     def read_eof(self) -> Any:
         return self._reader.read_eof()
 
 
-class SeksHttp1Client(DropsTrailers, Http1Client):
+class SeksHttp1Client(ReadsBodies, Http1Client):
     """HTTP/1 towards a host."""
 
 
-class SeksHttp1Server(DropsTrailers, Http1Server):
+class SeksHttp1Server(ReadsBodies, Http1Server):
     """HTTP/1 towards the agent."""
 
     def _handle_event(self, event: events.Event) -> Commands:
