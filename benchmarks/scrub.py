@@ -45,12 +45,15 @@ def _texts() -> dict[str, bytes]:
     noise = chance.randbytes(CHUNK)
     words = ["token", "the", "model", "answers", "a", "question", "with", 'a "quote"', "and", "a\nline"]
     choices = [{"index": n, "content": " ".join(chance.choices(words, k=12))} for n in range(CHUNK // 64)]
-    return {
+    texts = {
         "random": noise,
-        "JSON": json.dumps({"choices": choices}).encode()[:CHUNK],
-        "base64": base64.b64encode(noise)[:CHUNK],
-        "hex": noise.hex().encode()[:CHUNK],
+        "JSON": json.dumps({"choices": choices}).encode(),
+        "base64": base64.b64encode(noise),
+        "hex": noise.hex().encode(),
+        # What somebody would choose who wants to keep the proxy busy.
+        "escapes": b"".join(b"%%%02x" % byte for byte in KEY.encode()[:-1]) * CHUNK,
     }
+    return {kind: text[:CHUNK] for kind, text in texts.items()}
 
 
 def _throughput(kind: str, text: bytes, mebibytes: int) -> tuple[str, float, float, float]:

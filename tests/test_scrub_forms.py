@@ -244,6 +244,17 @@ def test_fragments_stay() -> None:
                 assert scrubbed(text + b"!", KEY) == (text + b"!", 0), name
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_the_time_says_nothing(form: str) -> None:
+    """Where the end of a credential isn't, none of the rest is compared with anything, however much of it is there."""
+    key = "sk-FAKE-abc/def+ghi_jkl.mno:pqr~stu-vwx"
+    stream = Scrubber([Known(key, STAND_IN)])
+
+    for missing in range(3, len(key)):
+        assert not stream._search(b"[" + FORMS[form](key[:-missing]) + b"]")._finders
+    assert stream._search(b"[" + FORMS[form](key) + b"]")._finders
+
+
 @pytest.mark.parametrize("before", range(3))
 def test_base64_goes_on_behind_it(before: int) -> None:
     """What follows the credential in the same base64 can still be read."""

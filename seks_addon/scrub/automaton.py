@@ -1,7 +1,10 @@
-"""Finding many byte strings at once, at the speed of memory: Aho-Corasick with a vectorised search in front of it."""
+"""Telling whether any of many byte strings is in a text, at the speed of memory: Aho-Corasick, mostly vectorised.
+
+How long it takes says how much of a string is there. So it looks for what may be known.
+"""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
@@ -22,23 +25,22 @@ class Match(NamedTuple):
 
 
 class Automaton:
-    """Looks for at most 40 patterns; or, with `leads`, for any number that begin with one of three bytes."""
+    """Looks for at most 40 patterns; without `decoys`, for any number that begin with the same byte."""
 
-    def __init__(self, instead: Mapping[bytes, bytes], *, leads: bool = False) -> None:
-        self._instead = [*instead.values()]
+    def __init__(self, patterns: Iterable[bytes], *, decoys: bool = True) -> None:
+        self._patterns = [*patterns]
         self._built = BytesAhoCorasick(
-            [*instead, *(() if leads else _DECOYS)],
+            [*self._patterns, *(_DECOYS if decoys else ())],
             matchkind=MatchKind.LeftmostLongest,
             implementation=Implementation.NoncontiguousNFA,
         )
 
     @classmethod
-    def groups(cls, instead: Mapping[bytes, bytes]) -> "list[Automaton]":
+    def groups(cls, patterns: Iterable[bytes]) -> "list[Automaton]":
         """As many as the patterns need."""
-        return [cls(dict(some)) for some in itertools.batched(instead.items(), _GROUP)]
+        return [cls(some) for some in itertools.batched(patterns, _GROUP)]
 
-    def find(self, text: bytes, position: int = 0) -> Iterator[Match]:
-        """Give the matches from `position` on, without overlaps, and the longest of those at one place."""
-        for number, start, end in self._built.find_matches_as_indexes(text[position:] if position else text):
-            if number < len(self._instead):
-                yield Match(position + start, position + end, self._instead[number])
+    def places(self, text: bytes) -> list[tuple[int, int]]:
+        """Give where patterns begin and end in a text; where some overlap, one of them."""
+        found = self._built.find_matches_as_indexes(text)
+        return [(start, end) for number, start, end in found if number < len(self._patterns)]

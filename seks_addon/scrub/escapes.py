@@ -8,10 +8,11 @@ finite automaton: one look at each byte, whatever the text is full of, which a h
 
 import html.entities
 import itertools
+import secrets
 import string
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Set
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Final
 
 import re2  # type: ignore[import-untyped]
@@ -22,14 +23,14 @@ from seks_addon.scrub.forms import Known
 #: What a byte that may be escaped takes up at the most, in bytes: `&amp;#0000115;` and a fold.
 _WIDEST: Final = 17
 _LEADS: Final = b"%=\\&"
-#: Below one escape in so many bytes it pays to look first whether one stands for a character of the credential.
-_DENSE: Final = 32
+#: Where more than one byte in so many could begin an escape, it doesn't pay to look first whether one does.
+_DENSE: Final = 24
+#: One byte in so many is looked at to know.
+_SAMPLE: Final = 61
 #: So few escapes are looked at one by one.
 _FEW: Final = 16
-#: How many of the bytes are looked at to know.
-_SAMPLE: Final = 61
-#: So many characters decide whether there is anything to look for.
-_START: Final = 6
+#: So many characters, the last ones, decide whether there is anything to look for.
+_END: Final = 6
 #: A pattern takes so many characters of a credential, and memory for the automaton that is made of it, in bytes.
 _PART: Final = 64
 _MAX_MEMORY: Final = 64 * 1024 * 1024
@@ -65,8 +66,8 @@ class Escapes:
                 # What no letter or digit is may be escaped once more.
                 if special := {*text} - _ALPHANUMERIC:
                     self._forms.setdefault(text, _Form(text, special, instead))
-        used = {byte for form in self._forms.values() for byte in "".join(form.escaped).encode()}
-        self._automata = [Automaton(dict.fromkeys(some, b""), leads=True) for some in _beginnings(used)]
+        # Nobody would escape a letter or a digit; so it costs little that the search doesn't tell which are there.
+        self._special = frozenset().union(*(form.escaped - _ALPHANUMERIC for form in self._forms.values()))
         #: How long what is found may be, in bytes.
         self.widest = max((_WIDEST * len(form.text.encode()) for form in self._forms.values()), default=0)
 
@@ -77,16 +78,21 @@ class Escapes:
     def _may_be_in(self, text: bytes) -> bool:
         if not self._forms or not any(lead in text for lead in _LEADS):
             return False
-        sample = text[::_SAMPLE]
-        if sum(map(sample.count, _LEADS)) < len(sample) // _DENSE:
-            found = [match for automaton in self._automata for match in automaton.find(text)]
-            if len(found) < _FEW:
-                return any(self._start.search(text, start - self.widest, end + self.widest) for start, end, _ in found)
-        return self._start.search(text) is not None
+        if not _is_dense(text):
+            places = [place for automaton in _beginnings(self._special) for place in automaton.places(text)]
+            if len(places) < _FEW:
+                return any(self._ends.search(text, start - self.widest, end + self.widest) for start, end in places)
+        return self._ends.search(text) is not None
 
     @cached_property
-    def _start(self) -> "re2._Regexp":
-        return _compiled("|".join(form.pattern(0, _START) for form in self._forms.values()))
+    def _ends(self) -> "re2._Regexp":
+        return _compiled("|".join(form.pattern(len(form.text) - _END, len(form.text)) for form in self._forms.values()))
+
+
+def _is_dense(text: bytes) -> bool:
+    # Nobody who chooses the text knows which bytes count.
+    sample = text[secrets.randbelow(_SAMPLE) :: _SAMPLE]
+    return len(sample) > _DENSE and sum(map(sample.count, _LEADS)) * _DENSE > len(sample)
 
 
 class _Form:
@@ -100,7 +106,7 @@ class _Form:
 
     def pattern(self, first: int, end: int) -> str:
         """The pattern of some of its characters."""
-        return _FOLD.join(_any_way(c) if c in self.escaped else c for c in self.text[first:end])
+        return _FOLD.join(_any_way(c) if c in self.escaped else c for c in self.text[max(0, first) : end])
 
     def find(self, text: bytes, position: int = 0) -> Iterator[Match]:
         """Give the matches from `position` on, without overlaps."""
@@ -182,31 +188,20 @@ def _hex(digits: str) -> str:
     return "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in digits)
 
 
-def _beginnings(used: Set[int]) -> Iterator[set[bytes]]:
-    """How escapes of these bytes begin, by their leads: few of them, so that most of a text is passed over at once."""
-    yield {b"=\n", b"=\r", b"%25", b"%u", b"&amp;", *(b"&#%c" % c for c in b"0123456789xX")}.union(
-        *(_other_beginnings(byte) for byte in used)
-    )
-    yield {b"\\U00", b"\\u{", b"\\u00"}.union(*(_backslash_beginnings(byte) for byte in used))
-
-
-@cache
-def _other_beginnings(byte: int) -> frozenset[bytes]:
-    names = {f"&{name}".encode() for name in _NAMES.get(chr(byte), ())}
-    hexes = {f"{lead}{high}{low}".encode() for high, low in _cases(byte) for lead in "%="}
-    if byte < 0x80:
-        return frozenset(names | hexes)
-    # Its character may have a name. What was taken for latin-1 begins with one of two bytes.
-    return frozenset(hexes | {b"&%c" % letter for letter in range(0x41, 0x7B)} | {b"%c3", b"%C3", b"%c2", b"%C2"})
-
-
-@cache
-def _backslash_beginnings(byte: int) -> frozenset[bytes]:
-    ways = {f"\\x{high}{low}".encode() for high, low in _cases(byte)} | {b"\\%03o" % byte}
-    if chr(byte) in _SAME:
-        ways.add(b"\\%c" % byte)
-    return frozenset(ways if byte < 0x80 else ways | {b"\\u"})
-
-
-def _cases(byte: int) -> Iterator[tuple[str, ...]]:
-    return itertools.product(*({digit.lower(), digit.upper()} for digit in f"{byte:02x}"))
+@lru_cache(64)
+def _beginnings(special: Set[str]) -> list[Automaton]:
+    """Find how escapes of these characters begin, and of letters and digits; one for each lead, which is quickest."""
+    octets = {octet for character in _ALPHANUMERIC | special for octet in character.encode()}
+    cases = [({digit, digit.upper()} for digit in f"{octet:02x}") for octet in octets]
+    hexes = {f"{high}{low}" for digits in cases for high, low in itertools.product(*digits)}
+    patterns = {"%25", "%u", "=\n", "=\r", "&amp;", "\\U00", "\\u{", "\\u00", *(f"&#{c}" for c in f"{string.digits}xX")}
+    patterns |= {f"{lead}{digits}" for lead in ("%", "=", "\\x") for digits in hexes}
+    patterns |= {f"\\{octet:03o}" for octet in octets}
+    patterns |= {f"&{name}" for character in special for name in _NAMES.get(character, ())}
+    patterns |= {f"\\{character}" for character in special & {*_SAME}}
+    if not all(character.isascii() for character in special):
+        # As units of UTF-16, and what was taken for latin-1.
+        patterns |= {"\\u", "%c3", "%C3", "%c2", "%C2"}
+        patterns |= {f"&{name}" for octet in octets for name in _NAMES.get(chr(octet), ())}
+    by_lead = itertools.groupby(sorted(patterns), key=lambda pattern: pattern[0])
+    return [Automaton([pattern.encode() for pattern in some], decoys=False) for _, some in by_lead]

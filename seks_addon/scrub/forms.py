@@ -6,11 +6,19 @@ Where each character may be written in one way or another, `escapes` finds it.
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hmac import compare_digest
 from typing import Final
+
+from seks_addon.scrub.automaton import Match
 
 #: A shorter rest of base64 is found in texts that have nothing to do with the credential.
 _MIN_CORE: Final = 6
 _TO_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+
+
+#: How much of the end of a form is looked for, in bytes, before the whole is compared. How long the search takes may
+#: tell an agent how much of it is in a text of its choice; so it is a quarter of the form, and not much of any.
+_END: Final = range(4, 9)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -57,6 +65,28 @@ class Known:
         else:
             yield value, stand_in
             yield self.value.encode("utf-16-be"), self.stand_in.encode("utf-16-be")
+
+
+class Form:
+    """A text that is looked for, and what is written instead."""
+
+    def __init__(self, text: bytes, instead: bytes) -> None:
+        self._text = text
+        self._instead = instead
+        length = min(max(len(text) // 4, _END.start), _END.stop - 1)
+        #: How it ends: in no text without this there is anything to find.
+        self.end = text[-length:]
+
+    def find(self, text: bytes, position: int = 0) -> Iterator[Match]:
+        """Give the matches from `position` on, without overlaps."""
+        before = len(self._text) - len(self.end)
+        at = text.find(self.end, position + before)
+        while at >= 0:
+            start, end = at - before, at + len(self.end)
+            # Whatever is right of it, and how much: it takes as long.
+            if found := compare_digest(text[start:end], self._text):
+                yield Match(start, end, self._instead)
+            at = text.find(self.end, end + before if found else at + 1)
 
 
 def base64_core(value: bytes, before: int) -> bytes:

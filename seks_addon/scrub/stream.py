@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from seks_addon.scrub.automaton import Automaton, Match
 from seks_addon.scrub.escapes import Escapes
-from seks_addon.scrub.forms import Known
+from seks_addon.scrub.forms import Form, Known
 
 #: How much is held back at the most, in bytes, for credentials of the usual length.
 _REACH: Final = 1024
@@ -31,8 +31,8 @@ class Scrubber:
 
     def __init__(self, credentials: Iterable[Known] = ()) -> None:
         self._known: dict[str, Known] = {}
-        self._instead: dict[bytes, bytes] = {}
-        self._automata: list[Automaton] = []
+        self._forms: dict[bytes, Form] = {}
+        self._ends: list[Automaton] = []
         self._escapes = Escapes(())
         self._breaks = _ENDS_WORDS
         self._reach = _REACH
@@ -52,20 +52,20 @@ class Scrubber:
         # What an agent knows as its own comes first.
         pairs = [pair for one in self._known.values() for pair in one.rendered]
         pairs += [pair for one in self._known.values() for pair in one.forms()]
-        for form, instead in pairs:
-            if form:
-                self._instead.setdefault(form, instead)
-        self._automata = Automaton.groups(self._instead)
+        for text, instead in pairs:
+            if text:
+                self._forms.setdefault(text, Form(text, instead))
+        self._ends = Automaton.groups({form.end for form in self._forms.values()})
         self._escapes = Escapes(self._known.values())
-        if any(b" " in form for form in self._instead):
+        if any(b" " in text for text in self._forms):
             self._breaks = _ENDS_LINES
-        longest = max([self._escapes.widest, 1, *map(len, self._instead)])
+        longest = max([self._escapes.widest, 1, *map(len, self._forms)])
         # By powers of two: how far it reaches says next to nothing about the credential's length.
         self._reach = max(_REACH, 1 << (longest - 1).bit_length())
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; give what is certain of all so far."""
-        if not self._automata:
+        if not self._forms:
             return chunk
         text = self._held + chunk if self._held else chunk
         search = self._search(text)
@@ -92,11 +92,11 @@ class Scrubber:
 
     def finds(self, text: bytes) -> bool:
         """Tell whether there is something to remove from a text."""
-        return bool(self._automata) and self._search(text).next(0) is not None
+        return bool(self._forms) and self._search(text).next(0) is not None
 
     def whole(self, text: bytes) -> bytes:
         """Clean a text that stands for itself, such as a header's value; independent of the stream."""
-        if not self._automata:
+        if not self._forms:
             return text
         search = self._search(text)
         clean: list[bytes] = []
@@ -108,7 +108,8 @@ class Scrubber:
         return b"".join([*clean, text[position:]]) if clean else text
 
     def _search(self, text: bytes) -> "_Search":
-        return _Search([*self._automata, *self._escapes.finders(text)], text)
+        plain = self._forms.values() if any(automaton.places(text) for automaton in self._ends) else ()
+        return _Search([*plain, *self._escapes.finders(text)], text)
 
     def _open_at(self, text: bytes, position: int) -> int:
         """Where, from `position` on, the end of the text begins in which a credential could begin."""
