@@ -1,29 +1,57 @@
 """Messages within a body."""
 
+from collections.abc import Callable
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seks_addon.scrub.envelopes import Envelopes, has_envelopes
+from seks_addon.scrub.envelopes import envelopes_of
 from tests.test_scrub import CUTS, chunks
 
 
-@given(st.lists(st.binary(max_size=20), max_size=5), CUTS)
-def test_any_split(messages: list[bytes], cuts: list[int]) -> None:
-    """However they arrive, the bytes are the same, and an end is behind each message and nowhere else."""
-    body = b"".join(bytes(1) + len(message).to_bytes(4) + message for message in messages)
-    envelopes, found, open_one = Envelopes(), [], b""
+def grpc(message: bytes) -> bytes:
+    return bytes(1) + len(message).to_bytes(4) + message
 
-    for piece, ends in (part for chunk in chunks(body, cuts) for part in envelopes.split(chunk)):
+
+def event(message: bytes) -> bytes:
+    """Headers and checksums are a part of the message here."""
+    return (len(message) + 4).to_bytes(4) + message
+
+
+KINDS: dict[str, Callable[[bytes], bytes]] = {
+    "application/grpc+proto": grpc,
+    "application/connect+json": grpc,
+    "application/vnd.amazon.eventstream": event,
+}
+
+
+@given(st.sampled_from(sorted(KINDS)), st.lists(st.binary(max_size=20), max_size=5), CUTS)
+def test_any_split(kind: str, messages: list[bytes], cuts: list[int]) -> None:
+    """However they arrive, the bytes are the same, and an end is behind each message and nowhere else."""
+    wrapped = [KINDS[kind](message) for message in messages]
+    envelopes, found, open_one = envelopes_of(kind), [], b""
+    assert envelopes
+
+    for piece, ends in (part for chunk in chunks(b"".join(wrapped), cuts) for part in envelopes.split(chunk)):
         open_one += piece
         if ends:
             found.append(open_one)
             open_one = b""
 
-    assert found == [bytes(1) + len(message).to_bytes(4) + message for message in messages]
+    assert found == wrapped
     assert open_one == b""
 
 
-def test_media_types() -> None:
-    assert has_envelopes("application/grpc+proto")
-    assert has_envelopes("application/connect+json")
-    assert not has_envelopes("application/json")
+@pytest.mark.parametrize("length", [0, 3])
+def test_a_length_that_is_none(length: int) -> None:
+    """Shorter than itself: no message, and what follows is read as the next length."""
+    envelopes = envelopes_of("application/vnd.amazon.eventstream")
+    assert envelopes
+
+    assert [*envelopes.split(length.to_bytes(4) + b"\0\0")] == [(length.to_bytes(4), True), (b"\0\0", False)]
+
+
+@pytest.mark.parametrize("kind", ["", "application/json", "text/event-stream"])
+def test_other_media_types(kind: str) -> None:
+    assert envelopes_of(kind) is None

@@ -12,7 +12,7 @@ from seks_addon.head import Head
 from seks_addon.refusal import Refused
 from seks_addon.scrub import Scrubber
 from seks_addon.scrub.codings import Coding, coding_of
-from seks_addon.scrub.envelopes import Envelopes, has_envelopes
+from seks_addon.scrub.envelopes import Envelopes, envelopes_of
 
 #: Headers of one hop that an answer never brings to the agent (RFC 9110 section 7.6.1), and the trailer's
 #: announcement: it is not asked for in HTTP/2, and in HTTP/1.1 trailers are not passed on.
@@ -127,8 +127,7 @@ class Answer:
         fields = self._scrub(fields)
         if not has_body:
             return fields
-        if has_envelopes(response.headers.get("content-type", "").lower()):
-            self._envelopes = Envelopes()
+        self._envelopes = envelopes_of(response.headers.get("content-type", "").lower())
         self._coding = coding_of(response.headers.get("content-encoding", ""))
         self.is_last |= not any(name.lower() in _FRAMING for name, _ in response.headers.fields)
         dropped = _FRAMING | _OF_CODED if "content-encoding" in response.headers else _FRAMING

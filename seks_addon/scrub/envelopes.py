@@ -1,20 +1,21 @@
-"""Messages within a body, each behind its length, as gRPC and Connect send them.
+"""Messages within a body, each behind its length, as gRPC, Connect and AWS's event streams send them.
 
 No credential is a part of two messages, and a client waits for the end of one before it asks for the next: so each
 is scrubbed to its end when it is there.
 """
 
-from collections.abc import Iterator
-from typing import Final
-
-#: A flag of one byte, and four of length (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
-_HEAD: Final = 5
+from collections.abc import Callable, Iterator
 
 
 class Envelopes:
-    """Finds where messages end in a stream of them."""
+    """Finds where messages end in a stream of them.
 
-    def __init__(self) -> None:
+    `head`: how many bytes precede a message; `length`: how many follow, told from them.
+    """
+
+    def __init__(self, head: int, length: Callable[[bytes], int]) -> None:
+        self._size = head
+        self._length = length
         self._head = b""
         self._left = 0
 
@@ -23,11 +24,11 @@ class Envelopes:
         position = 0
         while position < len(data):
             if self._left == 0:
-                taken = data[position : position + _HEAD - len(self._head)]
+                taken = data[position : position + self._size - len(self._head)]
                 self._head += taken
                 position += len(taken)
-                if len(self._head) == _HEAD:
-                    self._left = int.from_bytes(self._head[1:])
+                if len(self._head) == self._size:
+                    self._left = self._length(self._head)
                     self._head = b""
                     yield taken, self._left == 0
                 else:
@@ -39,6 +40,12 @@ class Envelopes:
             yield piece, self._left == 0
 
 
-def has_envelopes(media_type: str) -> bool:
-    """Tell whether bodies of that media type, in lower case, are messages in envelopes."""
-    return media_type.startswith(("application/grpc", "application/connect+"))
+def envelopes_of(media_type: str) -> Envelopes | None:
+    """Give what finds the messages in bodies of that media type, in lower case; None where there are none."""
+    if media_type.startswith(("application/grpc", "application/connect+")):
+        # A flag, and four bytes of length (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
+        return Envelopes(5, lambda head: int.from_bytes(head[1:]))
+    if media_type.startswith("application/vnd.amazon.eventstream"):
+        # The length of all, itself included (https://smithy.io/2.0/aws/amazon-eventstream.html).
+        return Envelopes(4, lambda head: max(0, int.from_bytes(head) - len(head)))
+    return None
