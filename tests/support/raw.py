@@ -152,8 +152,9 @@ class Wire:
         return self.answer(method)
 
     def receive(self) -> bytes:
-        """Read what comes, whatever it is; empty at the end."""
-        return self._socket.recv(CHUNK)
+        """Read what comes, whatever it is, also what came along with an answer; empty at the end."""
+        surplus, self._surplus = self._surplus, b""
+        return surplus or self._socket.recv(CHUNK)
 
     def is_closed(self) -> bool:
         """Wait for the other side to close; False where it says something instead."""
