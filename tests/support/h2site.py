@@ -54,7 +54,7 @@ type Handler = Callable[[H2Request], None]
 class Pending:
     """What waits for credit."""
 
-    data: bytes = b""
+    data: memoryview = field(default_factory=lambda: memoryview(b""))
     trailers: Headers | None = None
     end: bool = False
 
@@ -222,7 +222,7 @@ class Side:
             if done:
                 return
         waiting = self.pending.setdefault(request.stream, Pending())
-        waiting.data += body
+        waiting.data = memoryview(bytes(waiting.data) + body)
         waiting.trailers, waiting.end = trailers, end
         self.pump()
 
