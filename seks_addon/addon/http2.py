@@ -15,7 +15,7 @@ import h2.config
 import h2.events
 import h2.settings
 from h2.errors import ErrorCodes
-from hpack import NeverIndexedHeaderTuple
+from hpack import Encoder, NeverIndexedHeaderTuple
 from hyperframe.frame import Frame, GoAwayFrame
 from mitmproxy import http
 from mitmproxy.proxy import commands, events, layer
@@ -96,6 +96,13 @@ class Budget:
         return self._left >= 0
 
 
+class _PlainEncoder(Encoder):
+    """Leaves out Huffman's coding: hpack's time for it grows with a value's length squared, and others would wait."""
+
+    def encode(self, headers: Any, huffman: bool = False) -> bytes:
+        return super().encode(headers, huffman)
+
+
 class SeksH2Connection(BufferedH2Connection):
     """One side's state, with small windows."""
 
@@ -110,6 +117,7 @@ class SeksH2Connection(BufferedH2Connection):
             settings.enable_push = 0
         settings.acknowledge()
         self.decoder.max_header_list_size = _MAX_DECODED
+        self.encoder = _PlainEncoder()
 
     def send_headers(self, stream_id: int, headers: Iterable[Any], *args: Any, **options: Any) -> None:
         """Send a head of which nothing stays in a compression table: a credential there would outlive its request."""

@@ -118,6 +118,16 @@ def test_credential_is_in_no_table() -> None:
     assert [list(table.dynamic_entries) for table in tables] == [[], []]
 
 
+def test_long_value_is_sent_as_it_is() -> None:
+    """Huffman's coding of a head at the limit would stop the proxy for a second."""
+    pair = Pair(SeksHttp2Client)
+    connection, sent = pair.layer.h2_conn, b"x" * 1000
+
+    connection.send_headers(1, [(b":method", b"GET"), (b"x-long", sent)])
+
+    assert sent in connection.data_to_send()
+
+
 def test_no_head_waits() -> None:
     """A head that a host has no room for is never kept: by the time it went out, its credential would be gone."""
     pair = Pair(SeksHttp2Client)
