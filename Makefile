@@ -2,7 +2,7 @@
 
 # A Python to use, as in `make setup PYTHON=python3.14`. Empty: .ci/find-python finds one.
 PYTHON =
-# More arguments for run, demo, test, fuzz and bench, as in `make test ARGS="-k vault -x"`.
+# More arguments for run, demo, test, coverage, slow, fuzz and bench, as in `make test ARGS="-k vault -x"`.
 ARGS =
 # How long `make fuzz` takes, for all targets together.
 SECONDS = 60
@@ -29,7 +29,7 @@ run: setup ## start the proxy, after `seks init` where there is no vault yet
 demo: setup ## see an agent work with a fake token, without an account anywhere
 	@.venv/bin/python -m tests.demo $(ARGS)
 
-test: lint ## run what continuous integration runs
+test: lint ## check style and types, and run the tests but for the slow ones
 	@$(PYTEST) $(ARGS)
 
 lint: setup ## check style and types
