@@ -52,6 +52,9 @@ def read_head(fields: Sequence[Field], *, ended: bool) -> H2Head:
         _check_field(name, value, authority)
     if sum(name == b"host" for name, _ in regular) > 1 or sum(name == b"te" for name, _ in regular) > 1:
         raise _malformed("A header is there twice that can be there once.")
+    if ended and any(name == b"content-length" and value.strip(b"0") for name, value in regular):
+        # RFC 9113 section 8.1.1: in HTTP/1.1 the next request would be read as this one's body.
+        raise _malformed("It announces a body that doesn't come.")
     kept = _join_cookies([field for field in regular if field[0] != b"host"])
     if not ended and not any(name == b"content-length" for name, _ in kept):
         kept.append((b"transfer-encoding", b"chunked"))

@@ -29,6 +29,12 @@ def test_head() -> None:
     assert head.fields == ((b"Host", b"api.example.com"), (b"x-own", b"a \xff b"), (b"te", b"trailers"))
 
 
+def test_a_body_that_does_not_come() -> None:
+    """A length without a body is no request: HTTP/1.1 would take the next one for it."""
+    with pytest.raises(Refused, match="a body that doesn't come"):
+        read_head([*PSEUDO, (b"content-length", b"10")], ended=True)
+
+
 def test_any_order_of_the_first_four() -> None:
     """Their order says nothing."""
     assert read_head(PSEUDO[::-1], ended=True) == read_head(PSEUDO, ended=True)

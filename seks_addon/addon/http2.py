@@ -220,6 +220,8 @@ class SeksHttp2Server(_Edge, Http2Server):
         super().__init__(context)
         # Done by `read_head`: h2 closes the connection over one bad request.
         self.h2_conf.validate_inbound_headers = False
+        #: What is still to come of a body that said how long it is, by stream.
+        self._due: dict[int, int] = {}
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, ResponseProtocolError) and self._can_answer(event):
@@ -230,8 +232,14 @@ class SeksHttp2Server(_Edge, Http2Server):
 
     def handle_h2_event(self, event: h2.events.Event) -> layer.CommandGenerator[bool]:
         if isinstance(event, h2.events.TrailersReceived):
+            if self._due.get(event.stream_id):
+                # h2 looks at the length only where a piece of the body is the end (RFC 9113 section 8.1.1).
+                yield from self.protocol_error("the body is shorter than announced")
+                return True
             # They would come behind every check; nothing obliges a proxy to pass them on (RFC 9110 section 6.5.1).
             return False
+        if isinstance(event, h2.events.DataReceived) and event.stream_id in self._due:
+            self._due[event.stream_id] -= len(event.data or b"")
         if not isinstance(event, h2.events.RequestReceived):
             return (yield from super().handle_h2_event(event))
         ended = event.stream_ended is not None
@@ -254,8 +262,16 @@ class SeksHttp2Server(_Edge, Http2Server):
             timestamp_end=None,
         )
         self.streams[event.stream_id] = StreamState.HEADERS_RECEIVED
+        length = request.headers.get("content-length", "")
+        if length.isdecimal():
+            self._due[event.stream_id] = int(length)
         yield ReceiveHttp(RequestHeaders(event.stream_id, request, end_stream=ended))
         return False
+
+    def tidy(self, live: Collection[int]) -> None:
+        super().tidy(live)
+        for stream_id in self._due.keys() - self.streams.keys():
+            del self._due[stream_id]
 
     def turn_away(self, stream_id: int) -> Commands:
         """Refuse a stream that wasn't looked at; its client may try again."""
