@@ -6,6 +6,7 @@ time, and no stream gets an HTTP/2 connection that has no room for it now.
 """
 
 import weakref
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,9 +100,17 @@ class ConnectionPool(HttpLayer):
         """Give connections to those that wait for one, and open what is missing."""
         if not self._waiting:
             return
-        for get in list(self._waiting):
-            if (connection := self._free_for(get)) is not None:
-                yield from self._complete(get, (connection, None))
+        # Counted once, not for each that waits and each connection: it is asked after every event.
+        riders: Counter[Connection] = Counter(stream.context.server for stream in self.streams.values())
+        free = [connection for connection in self.connections if self._has_room(connection, riders)]
+        for get in list(self._waiting) if free else ():
+            connection = next((found for found in free if get.connection_spec_matches(found)), None)
+            if connection is None:
+                continue
+            yield from self._complete(get, (connection, None))
+            riders[connection] += 1
+            if not self._has_room(connection, riders):
+                free.remove(connection)
         if any(self._is_open(connection) and self._is_new(connection) for connection in self.connections):
             return
         # One at first: it may have room for all.
@@ -131,19 +140,14 @@ class ConnectionPool(HttpLayer):
         self._opening.add(context.server)
         yield from self.event_to_child(stack[0], events.Start())
 
-    def _free_for(self, get: GetHttpConnection) -> Connection | None:
-        for connection in self.connections:
-            if self._is_open(connection) and get.connection_spec_matches(connection) and self._has_room(connection):
-                return connection
-        return None
-
-    def _has_room(self, connection: Connection) -> bool:
-        riders = sum(stream.context.server is connection for stream in self.streams.values())
+    def _has_room(self, connection: Connection, riders: Counter[Connection]) -> bool:
+        if not isinstance(connection, Server) or not self._is_open(connection):
+            return False
         match self.reader(connection):
             case SeksHttp2Client() as http2:
-                return riders < http2.room
+                return riders[connection] < http2.room
             case Http1Client() as http1:
-                return riders == 0 and http1.stream_id is None
+                return riders[connection] == 0 and http1.stream_id is None
         return False
 
     def _is_open(self, connection: Connection) -> bool:
