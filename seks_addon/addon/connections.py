@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import weakref
 from typing import Final
 
 from mitmproxy.connection import Client
@@ -10,6 +11,7 @@ from mitmproxy.net.http import http1
 
 from seks_addon.addon.admission import Admission
 from seks_addon.addon.exchange import new_request_id
+from seks_addon.addon.pace import Share
 from seks_addon.addon.patience import patience_of
 from seks_addon.addon.respond import refusal_response
 from seks_addon.addon.session import Session
@@ -31,6 +33,7 @@ class Connections:
     def __init__(self, total: int, each: int) -> None:
         self._admission = Admission(total, each)
         self._open: dict[str, tuple[SeksConnectionHandler, Session]] = {}
+        self._shares: weakref.WeakValueDictionary[str, Share] = weakref.WeakValueDictionary()
         self._turning_away = 0
         self._refused = self._slow = 0
         self._watch: asyncio.Task[None] | None = None
@@ -53,6 +56,7 @@ class Connections:
             raise
         patience_of(client)
         self._open[client.id] = handler, session
+        handler.belong(self._share(session.source_ip))
         task, writer = asyncio.current_task(), handler.writer
         assert task is not None and writer is not None
         # However it ends: this is the task that handles the client.
@@ -64,6 +68,10 @@ class Connections:
     def name(self, client: Client, agent: str) -> None:
         """Note which agent a client is; raises `Refused` where that one has too many connections."""
         self._admission.name(client.id, agent)
+        self._open[client.id][0].belong(self._share(agent))
+
+    def _share(self, whose: str) -> Share:
+        return self._shares.setdefault(whose, Share())
 
     def _leave(self, client: Client, writer: asyncio.StreamWriter) -> None:
         if writer.transport.get_write_buffer_size():

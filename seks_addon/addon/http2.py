@@ -135,6 +135,29 @@ class SeksH2Connection(BufferedH2Connection):
         """How many bytes of a stream the other side gives no credit for."""
         return sum(len(piece.data) for piece in self.stream_buffers.get(stream_id, ()))
 
+    def receive_data(self, data: bytes) -> list[h2.events.Event]:
+        """Read frames; the pieces of a body that came together are one: each costs as much as a thousand bytes."""
+        joined: list[h2.events.Event] = []
+        pieces: list[bytes] = []
+        for event in super().receive_data(data):
+            last = joined[-1] if joined else None
+            if (
+                isinstance(event, h2.events.DataReceived)
+                and isinstance(last, h2.events.DataReceived)
+                and last.stream_id == event.stream_id
+                # One without anything in it is counted.
+                and event.data
+                and last.data
+            ):
+                pieces.append(event.data)
+                last.flow_controlled_length = (last.flow_controlled_length or 0) + (event.flow_controlled_length or 0)
+                last.stream_ended = event.stream_ended
+                continue
+            _append(last, pieces)
+            joined.append(event)
+        _append(joined[-1] if joined else None, pieces)
+        return joined
+
     def forget(self, stream_id: int) -> None:
         """Throw away what waits to be sent."""
         self.stream_buffers.pop(stream_id, None)
@@ -376,6 +399,12 @@ class SeksHttp2Client(_Edge, Http2Client):
             if not self.is_closed(ours):
                 self.h2_conn.reset_stream(ours, ErrorCodes.CANCEL)
         super().tidy(live)
+
+
+def _append(event: h2.events.Event | None, pieces: list[bytes]) -> None:
+    if pieces and isinstance(event, h2.events.DataReceived):
+        event.data = b"".join((event.data or b"", *pieces))
+    pieces.clear()
 
 
 def _cost(event: h2.events.Event) -> int:

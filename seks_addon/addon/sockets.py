@@ -1,23 +1,26 @@
-"""A client's connection and those to hosts on its behalf, as mitmproxy handles them, with four differences.
+"""A client's connection and those to hosts on its behalf, as mitmproxy handles them, with five differences.
 
 1. nothing is read from a client while what it sent before can't be passed on: mitmproxy would keep it all;
 2. each side is read no faster than the other one reads, and a side that doesn't read never stops the other;
 3. a host that can't be connected to in time is given up;
-4. a socket is closed when its connection ends, whatever its task is at and whether the other side reads or not.
+4. a socket is closed when its connection ends, whatever its task is at and whether the other side reads or not;
+5. an agent whose bytes cost much waits for its turn: see `pace`.
 """
 
 import asyncio
 import contextlib
 import socket
+import time
 from collections import defaultdict
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from mitmproxy.connection import Connection, ConnectionState, Server
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 
 from seks_addon.addon.http2 import MAX_STREAMS
+from seks_addon.addon.pace import Pace, Share
 
 #: For a host's name to be looked up, the connection to be opened, and TLS to be spoken, in seconds.
 OPENING: Final = 20.0
@@ -27,6 +30,17 @@ KEPT: Final = 256 * 1024
 LINGER: Final = 10.0
 #: A side that is gone without a word is noticed after two minutes. The options as Linux calls them.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+
+
+class _TimedLock(asyncio.Lock):
+    """mitmproxy's tasks of one client take turns; `began` is when this turn did, in the thread's own time."""
+
+    began = 0.0
+
+    async def acquire(self) -> Literal[True]:
+        await super().acquire()
+        self.began = time.thread_time()
+        return True
 
 
 class SeksConnectionHandler(ProxyConnectionHandler):
@@ -45,6 +59,8 @@ class SeksConnectionHandler(ProxyConnectionHandler):
         self._hooks = 0
         self._kept = 0
         self._moved = asyncio.Event()
+        self._share = Share()
+        self._server_event_lock = self._turns = _TimedLock()
         # A client has a connection to its host for each of its streams: mitmproxy lets it have five.
         self.max_conns = defaultdict(partial(asyncio.Semaphore, MAX_STREAMS))
 
@@ -68,6 +84,8 @@ class SeksConnectionHandler(ProxyConnectionHandler):
         if isinstance(event, events.DataReceived) and event.connection is self.client:
             self._kept += len(event.data)
         await super().server_event(event)
+        if isinstance(event, events.DataReceived) and (pace := self._pace_of(event.connection)):
+            pace.cost(time.thread_time() - self._turns.began)
         if isinstance(event, events.OpenConnectionCompleted):
             self._opening.discard(event.command.connection)
         self._moved.set()
@@ -107,22 +125,24 @@ class SeksConnectionHandler(ProxyConnectionHandler):
 
     def hold(self, connection: Connection, *, held: bool) -> None:
         """Stop reading from a connection, or go on. asyncio reads a little ahead, then the sender has to wait."""
-        io = self.transports.get(connection)
-        if io is None or io.reader is None:
+        if (pace := self._pace_of(connection)) is None:
             return
-        reader: Any = io.reader
-        if not held:
-            reader.read.go_on.set()
-            del reader.read
-            return
-        read, go_on = reader.read, asyncio.Event()
+        if held:
+            pace.go_on.clear()
+        else:
+            pace.go_on.set()
 
-        async def read_later(size: int) -> bytes:
-            await go_on.wait()
-            return bytes(await read(size))
+    def belong(self, share: Share) -> None:
+        """Count what is read from now on for `share`."""
+        self._share = share
+        for connection in self.transports:
+            if pace := self._pace_of(connection):
+                pace.share = share
 
-        read_later.go_on = go_on  # type: ignore[attr-defined]
-        reader.read = read_later
+    def _pace_of(self, connection: Connection) -> Pace | None:
+        transport = self.transports.get(connection)
+        reader: Any = transport.reader if transport else None
+        return reader if isinstance(reader, Pace) else None
 
     # Opening and closing.
 
@@ -154,6 +174,7 @@ class SeksConnectionHandler(ProxyConnectionHandler):
         transport = self.transports[connection]
         assert isinstance(transport.writer, asyncio.StreamWriter)
         _keep_alive(transport.writer.get_extra_info("socket"))
+        transport.reader = Pace(transport.reader, self._share)  # type: ignore[assignment] # it reads as they do
         try:
             await super().handle_connection(connection)
         finally:

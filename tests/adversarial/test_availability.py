@@ -5,6 +5,7 @@ import gzip
 import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Final
@@ -283,6 +284,25 @@ def small_chunks(play: Play) -> Iterator[Word]:
     yield play.read(wire)
 
 
+def endless_chunks(play: Play) -> Iterator[Word]:
+    """A body in chunks of a byte, for as long as others ask for something."""
+    wire = play.wire()
+    assert play.enter(wire) is None
+    wire.send(play.fill(ask("Transfer-Encoding: chunked", method="POST", target="/chunks")))
+    flooding = threading.Thread(target=flood, args=(wire, (b"1\r\na\r\n" * 10_000 for _ in range(10_000))))
+    flooding.start()
+    try:
+        for _ in range(3):
+            play.arena.serve_canary()
+    finally:
+        wire.abort()
+        flooding.join()
+        # What still comes can't be decrypted.
+        play.wires.remove(wire)
+        wire.close()
+    yield 200
+
+
 def issued(*limits: str) -> Case:
     """A token with a limit, and one request too many."""
     code = "rate_limited" if "--rate" in limits else "uses_exhausted"
@@ -360,6 +380,7 @@ CASES = (
         slow=True,
     ),
     Case("small chunks", "sends as much framing as it can", act=small_chunks, back=(200,), uses=1, slow=True),
+    Case("endless chunks", "keeps the proxy busy with framing", act=endless_chunks, back=(200,), uses=None),
     issued("--rate", "2/min"),
     issued("--max-uses", "2"),
 )

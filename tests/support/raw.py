@@ -75,6 +75,11 @@ class Wire:
     def close(self) -> None:
         self._socket.close()
 
+    def abort(self) -> None:
+        """End the connection, also for a thread that is sending."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def send(self, data: bytes) -> None:
         """Send bytes."""
         self._socket.sendall(data)
