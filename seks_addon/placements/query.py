@@ -1,9 +1,11 @@
 """A token as the value of a parameter in the query: `?key={}`."""
 
+import itertools
 import re
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
 from seks_addon.errors import InputError
@@ -11,8 +13,7 @@ from seks_addon.head import Head
 from seks_addon.placements.base import Match, Place, Placement
 from seks_addon.tokens import find_lookalikes
 
-#: What makes a part of a query mean something else than it says.
-_ODD: Final = re.compile("[%+;]")
+_VALUE: Final = re.compile("(?:=([^&;]*))?")
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,8 @@ class QueryPlacement(Placement):
 
     def values(self, head: Head) -> Iterator[str]:
         # In any case: some servers read names so.
-        pairs = (piece.partition("=") for piece in re.split("[&;]", head.query))
-        wanted = self.name.lower()
-        return (value for name, _, value in pairs if urllib.parse.unquote_plus(name, "latin-1").lower() == wanted)
+        found = _spellings(self.name, any_case=True).finditer(head.query)
+        return (_VALUE.match(head.query, match.end())[1] or "" for match in found)  # type: ignore[index] # it fits all
 
     def _match(self, before: str, token: str, after: str) -> Match:
         def encoded(text: str) -> bytes:
@@ -63,20 +63,29 @@ def find_parameter(query: str, name: str) -> tuple[str, str, str] | None:
 
     None unless it is there once, and its value looks like a token.
     """
-    parts = query.split("&")
-    places = [place for place, part in enumerate(parts) if _names(part, name)]
-    if len(places) != 1:
+    # One may be a megabyte long, and full of what could be the name.
+    found = list(itertools.islice(_spellings(name).finditer(query), 2))
+    if len(found) != 1 or query[found[0].end() :][:1] != "=":
         return None
-    place = places[0]
-    spelling, _, value = parts[place].partition("=")
+    start = found[0].end() + 1
+    end = query.find("&", start)
+    value = query[start:] if end < 0 else query[start:end]
     if find_lookalikes(value) != [value]:
         return None
-    return "&".join([*parts[:place], f"{spelling}="]), value, "".join(f"&{part}" for part in parts[place + 1 :])
+    return query[:start], value, query[start + len(value) :]
 
 
-def _names(part: str, name: str) -> bool:
-    if not _ODD.search(part):
-        return part.partition("=")[0] == name
-    # `;` separates parameters too, for some servers.
-    spellings = (piece.partition("=")[0] for piece in part.split(";"))
-    return name in (urllib.parse.unquote_plus(spelling, "latin-1") for spelling in spellings)
+@lru_cache(256)
+def _spellings(name: str, *, any_case: bool = False) -> re.Pattern[str]:
+    """Finds a parameter's name, percent-encoded or not. `;` separates parameters too, for some servers."""
+    spelled = "".join(rf"(?:%{ord(c):02x}|{_plainly(c)})" if any_case or not c.isalpha() else _letter(c) for c in name)
+    return re.compile(f"(?:^|(?<=[&;])){spelled}(?=[=&;]|\\Z)", re.IGNORECASE)
+
+
+def _letter(letter: str) -> str:
+    # The digits of its code in any case, itself as it is.
+    return f"(?:%{ord(letter):02x}|(?-i:{letter}))"
+
+
+def _plainly(character: str) -> str:
+    return r"[+ ]" if character == " " else r"(?!)" if character == "+" else re.escape(character)

@@ -303,6 +303,23 @@ def endless_chunks(play: Play) -> Iterator[Word]:
     yield 200
 
 
+def costly_forms(play: Play) -> Iterator[Word]:
+    """Forms full of what could be the name of the field in which a token may stand."""
+    # Who has none for the form is free to send what looks like one.
+    play.arena.site.token("in-form")
+    wires = [play.wire() for _ in range(4)]
+    body = ("%&" * (MIB // 2))[: MIB - 200] + "&client_secret={invented}"
+    size = len(play.fill(body))
+    form = ["Content-Type: application/x-www-form-urlencoded", f"Content-Length: {size}"]
+    for wire in wires:
+        assert play.enter(wire, "github.com:443") is None
+    for wire in wires:
+        wire.send(play.fill(ask(*form, method="POST", host="github.com", body=body)))
+    play.arena.serve_canary()
+    for wire in wires:
+        yield play.read(wire)
+
+
 def issued(*limits: str) -> Case:
     """A token with a limit, and one request too many."""
     code = "rate_limited" if "--rate" in limits else "uses_exhausted"
@@ -381,6 +398,7 @@ CASES = (
     ),
     Case("small chunks", "sends as much framing as it can", act=small_chunks, back=(200,), uses=1, slow=True),
     Case("endless chunks", "keeps the proxy busy with framing", act=endless_chunks, back=(200,), uses=None),
+    Case("costly forms", "has forms read that take long", act=costly_forms, back=("token_unknown",) * 4),
     issued("--rate", "2/min"),
     issued("--max-uses", "2"),
 )

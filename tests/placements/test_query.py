@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from seks_addon.errors import InputError
 from seks_addon.placements import Place
-from seks_addon.placements.query import QueryPlacement
+from seks_addon.placements.query import QueryPlacement, find_parameter
+from seks_addon.tokens import find_lookalikes
 from tests.samples import KEY, OTHER_TOKEN, TOKEN, head_of
 
 KEY_PARAMETER = QueryPlacement("key")
@@ -77,3 +78,30 @@ def test_a_server_reads_the_credential(
 def test_no_name(name: str) -> None:
     with pytest.raises(InputError):
         QueryPlacement.parse(name)
+
+
+def slowly(query: str, name: str) -> tuple[str, str, str] | None:
+    """The same, one part after the other."""
+    parts = query.split("&")
+    names = [
+        [urllib.parse.unquote_plus(piece.partition("=")[0], "latin-1") for piece in part.split(";")] for part in parts
+    ]
+    found = [place for place, spelled in enumerate(names) for one in spelled if one == name]
+    if len(found) != 1:
+        return None
+    place = found[0]
+    spelling, equals, value = parts[place].partition("=")
+    if find_lookalikes(value) != [value] or not equals:
+        return None
+    return "&".join([*parts[:place], f"{spelling}="]), value, "".join(f"&{part}" for part in parts[place + 1 :])
+
+
+@given(
+    st.lists(st.sampled_from([*"&;=+%keyK-_ x", "%6b", "%4B", "%2B", "key", "k-y", "%2d", "a+b", TOKEN]), max_size=12),
+    st.sampled_from(["key", "k-y", "a b", "a+b", "x", "%"]),
+)
+def test_as_it_is_read_slowly(parts: list[str], name: str) -> None:
+    """A parameter is found wherever decoding every name would find it."""
+    query = "".join(parts)
+
+    assert find_parameter(query, name) == slowly(query, name)
