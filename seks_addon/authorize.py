@@ -105,6 +105,16 @@ def decide_text(
     return tuple(substitutions)
 
 
+def check_again(
+    substitutions: Iterable[Substitution], origin: Origin, agent: Agent, resolve: Resolve, moment: datetime
+) -> None:
+    """Raise `Refused` where one of the tokens ended, or was bound elsewhere, since it was judged."""
+    for substitution in substitutions:
+        grant = live_grant(substitution.match.token, agent, resolve, moment)
+        with _concerning(grant):
+            _endpoint(origin, grant)
+
+
 def body_places(head: Head, scheme: str, origin: Origin, held: Iterable[StoredSecret]) -> frozenset[BodyPlacement]:
     """The places in a request's body in which a token for one of the secrets may stand."""
     types = head.values("content-type")

@@ -29,12 +29,12 @@ from seks_addon.addon.pool import remember_address
 from seks_addon.addon.pressure import Hold
 from seks_addon.addon.quiet import quiet_mitmproxy
 from seks_addon.addon.service import Service
-from seks_addon.addon.session import Session
+from seks_addon.addon.session import Session, require_enabled
 from seks_addon.addon.sockets import SeksConnectionHandler
 from seks_addon.addon.tunnels import TunnelWatch
 from seks_addon.addon.websocket import Piece
 from seks_addon.audit import Outcome
-from seks_addon.authorize import body_places, check_connect, decide, decide_text
+from seks_addon.authorize import body_places, check_again, check_connect, decide, decide_text
 from seks_addon.destination import authority
 from seks_addon.destination.host import Origin, is_address, is_loopback
 from seks_addon.errors import SeksError
@@ -292,7 +292,12 @@ class SeksAddon:
             raise Refused("internal")
         if not exchange.carries_credential:
             return
-        assert exchange.origin is not None
+        assert exchange.origin is not None and exchange.session.agent is not None
+        # A connection may have been waited for, as long as the agent liked.
+        vault = self.service().vault
+        vault.refresh()
+        agent = require_enabled(vault.agents.by_id(exchange.session.agent.id))
+        check_again(exchange.substitutions, exchange.origin, agent, vault.tokens.resolve, now())
         if not self.service().upstream.is_verified_for(flow.server_conn, exchange.origin):
             raise Refused("upstream_untrusted")
         exchange.inject(flow.request, self.service().reveal)

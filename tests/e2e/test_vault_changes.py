@@ -1,13 +1,16 @@
 """What is done to the vault while a proxy serves from it."""
 
 import contextlib
+import socket
 import sqlite3
+import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import trustme
 
 from seks_addon.errors import MasterKeyError
 from seks_addon.secret import Secret
@@ -17,7 +20,7 @@ from seks_addon.vault.check import check
 from seks_addon.vault.keysource import KeyFile, Passphrase
 from seks_addon.vault.rotation import reencrypt, rekey
 from tests.e2e.conftest import bound_site
-from tests.support.bench import HOST
+from tests.support.bench import HOST, refusal
 from tests.support.proxy import Proxy
 from tests.support.raw import bearer
 from tests.support.site import Site
@@ -168,3 +171,27 @@ def test_unlocked_by_a_file(site: Site, reach: list[str], tmp_path: Path, hosts:
 
     with pytest.raises(MasterKeyError, match="passphrase"):
         Vault.open(site.home)
+
+
+def test_revoked_while_the_connection_opens(folder: Path, tmp_path: Path) -> None:
+    """A token that ends before its request leaves is not swapped any more, however long the host was waited for."""
+    site, authority = Site(folder / "waits"), trustme.CA()
+    site.secret("openai")
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(HOST).configure_cert(context)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        reach = ["--connect-to", f"{HOST}:443:127.0.0.1:{listener.getsockname()[1]}"]
+        with Proxy(site, *reach, "--upstream-ca", str(tmp_path / "ca.pem")) as proxy, proxy.tunnel(HOST) as wire:
+            token = site.token("openai")
+            wire.send_head("GET", "/v1/models", bearer(token), host=HOST)
+            connection, _ = listener.accept()
+
+            site.revoke(token)
+            with context.wrap_socket(connection, server_side=True) as host:
+                refusal(wire.answer(), "token_revoked")
+                wire.close()
+                assert host.recv(1) == b""
+    intent, outcome = site.records()
+    assert (intent["event"], outcome["event"]) == ("intent", "outcome")
+    assert (outcome["outcome"], outcome["reason"]) == ("failed", "token_revoked")
