@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from seks_addon.errors import HomeError
+from seks_addon.errors import DatabaseBusyError, HomeError
 from seks_addon.lock import COMMAND_TIMEOUT, locked
 
 PRIVATE_FILE = 0o600
@@ -163,6 +163,16 @@ class Home:
         """Remove what processes that were killed left half written: it may hold a key."""
         for folder in (self.root, self.ca.parent, self.run):
             sweep(folder)
+        if self.stage.is_dir() and self.vault.exists():
+            with contextlib.suppress(DatabaseBusyError, HomeError, OSError), self.exclusive(timeout=0):
+                self._end_init()
+
+    def _end_init(self) -> None:
+        """Take what is left to do of an `init` that was killed when its vault had its place already."""
+        left = Home(self.stage)
+        if left.epoch.exists() and not (left.vault.exists() or self.epoch.exists()):
+            left.epoch.rename(self.epoch)
+        shutil.rmtree(left.root, ignore_errors=True)
 
     def check(self, *, lost_vault: bool = False) -> None:
         """Raise `HomeError` unless the home is initialised and closed to other users; sweeps it.

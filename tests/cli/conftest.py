@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -115,6 +116,32 @@ def process(home: Home) -> Callable[..., subprocess.CompletedProcess[str]]:
             check=False,
             **{"stdin": subprocess.DEVNULL, "capture_output": True, **more},
         )
+
+    return run
+
+
+@pytest.fixture
+def killed(home: Home, tmp_path: Path) -> Callable[..., None]:
+    """Run `seks` and kill it at the instant that `find` finds among those of a run in another home.
+
+    `{run}` in a word is `whole` for that one, and `killed` for the other.
+    """
+
+    def run(find: Callable[[list[str]], int], *words: str) -> None:
+        instants, whole = tmp_path / "instants", tmp_path / "whole"
+        if home.root.exists():
+            shutil.copytree(home.root, whole)
+        number = 0
+        for name, root in (("whole", whole), ("killed", home.root)):
+            given = ["--home", str(root), *(word.format(run=name) for word in words)]
+            done = subprocess.run(
+                [sys.executable, "-m", "tests.support.dying", str(number), str(instants), *given],
+                env={**os.environ, **environment(home)},
+                stdin=subprocess.DEVNULL,
+                check=False,
+            )
+            assert done.returncode == (-signal.SIGKILL if number else 0)
+            number = find(instants.read_text().splitlines()) + 1
 
     return run
 

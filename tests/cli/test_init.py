@@ -1,8 +1,10 @@
 """`seks init`: all of a home, or nothing of it."""
 
 import os
+import shutil
 import stat
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,9 @@ from seks_addon import ca
 from seks_addon.audit import AuditLog
 from seks_addon.errors import DatabaseError, HomeError
 from seks_addon.home import Home
-from seks_addon.vault import Vault
+from seks_addon.vault import Vault, epoch
 from tests.cli.conftest import Seks, acts, command, environment
+from tests.samples import KEY
 
 
 def _everything(root: Path) -> set[str]:
@@ -116,6 +119,61 @@ def test_what_a_killed_init_left_is_taken_over(ready: Seks, home: Home) -> None:
     assert not (home.root / ".init").exists()
     assert ready("status").code == 0
     assert acts(ready) == ["init", "init"]
+
+
+def last_move(instants: list[str]) -> int:
+    """Between the vault's move into its place and its epoch's, which is the last."""
+    return len(instants) - 1 - instants[::-1].index("before rename")
+
+
+def test_killed_with_the_vault_in_its_place(seks: Seks, home: Home, killed: Callable[..., None]) -> None:
+    """The home is whole, and the next command makes known how new its vault is: it can't be begun anew then."""
+    killed(last_move, "init")
+    assert home.vault.exists()
+    assert not home.epoch.exists()
+    assert "initialised already" in seks("init").err
+
+    assert seks("status").code == seks("vault", "check").code == seks("audit", "verify").code == 0
+
+    with Vault.open(home) as vault:
+        assert epoch.known(home) == (vault.id, vault.epoch)
+    assert not home.stage.exists()
+    home.vault.unlink()
+    assert "restore" in seks("status").err
+    assert "had a vault" in seks("init").err
+
+
+def test_killed_with_the_vault_of_a_backup_in_its_place(
+    seks: Seks, home: Home, tmp_path: Path, killed: Callable[..., None]
+) -> None:
+    """As that of a new one; and an older copy doesn't pass for it."""
+    seks("init", "--key-file", str(tmp_path / "key"))
+    token = seks("vault", "add", "openai", "--stdin", stdin=KEY).last
+    seks("vault", "backup", str(tmp_path / "copy"))
+    shutil.rmtree(home.root)
+    killed(last_move, "init", "--from-backup", str(tmp_path / "copy"), "--key-file", str(tmp_path / "key"))
+    assert not home.epoch.exists()
+
+    assert token in seks("env").out
+
+    assert seks("vault", "check").code == 0
+    shutil.copyfile(tmp_path / "copy", home.vault)
+    assert "is older than this home has seen it" in seks("vault", "list").err
+
+
+def test_what_a_killed_init_left_is_no_vault_s_that_came_since(ready: Seks, home: Home) -> None:
+    """Where the home knows an epoch, or the vault never left the stage, that of the stage is thrown away."""
+    known = home.epoch.read_bytes()
+    for file in ("vault.db", None):
+        home.stage.mkdir()
+        (home.stage / "vault.epoch").write_text('{"vault": "another", "epoch": 99}')
+        if file:
+            (home.stage / file).write_bytes(b"half")
+
+        assert ready("vault", "list").code == 0
+
+        assert not home.stage.exists()
+        assert home.epoch.read_bytes() == known
 
 
 def test_an_empty_folder_is_closed_to_others(seks: Seks, home: Home) -> None:

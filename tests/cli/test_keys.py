@@ -4,10 +4,8 @@ import os
 import pty
 import shlex
 import shutil
-import signal
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -706,21 +704,14 @@ def test_a_rekey_that_may_have_been_done(
         assert "a rekey to it that was cut off is done" in again.err
 
 
-def test_a_second_name_of_a_key_outside(seks: Seks, home: Home, tmp_path: Path) -> None:
+def test_a_second_name_of_a_key_outside(seks: Seks, home: Home, tmp_path: Path, killed: Callable[..., None]) -> None:
     """What a killed command left of it there is removed by the next one, once nobody can be at work on it."""
-    folder = tmp_path / "outside"
+    (tmp_path / "for-whole").mkdir(0o700)
+    folder = tmp_path / "for-killed"
     folder.mkdir(0o700)
-    words = ("--home", str(home.root), "init", "--key-file", str(folder / "k"))
-    env = {**os.environ, **environment(home)}
-    dying = [sys.executable, "-m", "tests.support.dying"]
-    subprocess.run([*dying, "0", str(tmp_path / "instants"), *words], env=env, check=True, capture_output=True)
-    instant = (tmp_path / "instants").read_text().splitlines().index("after link") + 1
-    shutil.rmtree(home.root)
-    (folder / "k").unlink()
 
-    killed = subprocess.run([*dying, str(instant), str(tmp_path / "instants"), *words], env=env, check=False)
+    killed(lambda instants: instants.index("after link"), "init", "--key-file", f"{tmp_path}/for-{{run}}/k")
 
-    assert killed.returncode == -signal.SIGKILL
     assert len(list(folder.iterdir())) == 2
     os.utime(folder / "k", (0, 0))
     assert seks("init", "--key-file", str(folder / "k")).code == 0
