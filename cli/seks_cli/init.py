@@ -122,7 +122,8 @@ def initialise(home: Home, source: "KeySource") -> None:
                 vault.agents.add(vault.clients.add(options.DEFAULT), options.DEFAULT)
         return source
 
-    _initialise(home, fill, ("init",))
+    with source.reserved():
+        _initialise(home, fill, ("init",))
 
 
 def rebuild(

@@ -26,7 +26,7 @@ def rekey(vault: Vault, source: KeySource, record: Callable[[], object] = lambda
     the vault finds the right one of the two. `record` is called when all is ready, right before the vault takes it.
     """
     # Two at once would take each other's new key for their own.
-    with vault.home.exclusive():
+    with source.reserved(), vault.home.exclusive():
         _rekey(vault, source, record)
 
 

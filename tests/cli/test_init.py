@@ -1,10 +1,13 @@
 """`seks init`: all of a home, or nothing of it."""
 
+import contextlib
+import multiprocessing
 import os
 import shutil
 import stat
 import subprocess
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,8 @@ from seks_addon.audit import AuditLog
 from seks_addon.errors import DatabaseError, HomeError
 from seks_addon.home import Home
 from seks_addon.vault import Vault, epoch
+from seks_addon.vault.keysource import KeyFile
+from seks_cli.init import initialise
 from tests.cli.conftest import Seks, acts, command, environment
 from tests.samples import KEY
 
@@ -224,6 +229,68 @@ def test_of_two_at_once_one_wins(home: Home) -> None:
     with Vault.open(home) as vault, AuditLog(home.audit) as audit:
         assert [client.name for client in vault.clients.list()] == ["default"]
         assert audit.count() == 1
+
+
+def start(home: Home, *words: str) -> subprocess.Popen[bytes]:
+    env = {**os.environ, **environment(home)}
+    return subprocess.Popen(command(*words), env=env, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+
+
+def test_one_new_key_file_for_many(tmp_path: Path) -> None:
+    """Whoever comes first makes it, the others take it: no vault's key is another one's by then."""
+    homes = [Home(tmp_path / f"home-{number}") for number in range(4)]
+    for one in homes[2:]:
+        initialise(one, KeyFile(one.master_key))
+    started = [
+        *(start(one, "init", "--key-file", str(tmp_path / "key")) for one in homes[:2]),
+        *(start(one, "vault", "rekey", "--key-file", str(tmp_path / "key")) for one in homes[2:]),
+    ]
+
+    for process in started:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+
+    ids = set()
+    for one in homes:
+        with Vault.open(one) as vault:
+            ids.add(vault.master_key_id)
+    assert len(ids) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*(one.root.name for one in homes), "key"]
+
+
+def fail_when_told(root: Path, key_file: Path, pipe: Connection) -> None:
+    """Make the key file and wait; then fail, and take it back."""
+
+    def wait_and_fail(*_: object, **__: object) -> None:
+        pipe.send(key_file.exists())
+        pipe.recv()
+        raise HomeError("the disk is full")
+
+    AuditLog.admin = wait_and_fail  # type: ignore[method-assign]
+    with pytest.raises(HomeError):
+        initialise(Home(root), KeyFile(key_file))
+
+
+def test_a_new_key_file_that_is_taken_back(home: Home, tmp_path: Path) -> None:
+    """Nobody takes it for his until it is sure that it stays."""
+    key_file = tmp_path / "key"
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    failing = context.Process(target=fail_when_told, args=(tmp_path / "other", key_file, theirs))
+    failing.start()
+    assert ours.recv() is True
+
+    waiting = start(home, "init", "--key-file", str(key_file))
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        # Long enough for one that doesn't wait.
+        waiting.wait(4)
+    ours.send("fail")
+    failing.join(60)
+
+    _, errors = waiting.communicate(timeout=60)
+    assert (failing.exitcode, waiting.returncode) == (0, 0), errors
+    with Vault.open(home) as vault:
+        assert [client.name for client in vault.clients.list()] == ["default"]
 
 
 def test_without_a_home_every_command_says_so(seks: Seks, home: Home) -> None:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 from seks_addon.vault.envelope import Key
@@ -12,9 +13,19 @@ class KeySource(ABC):
 
     kind: ClassVar[str]
 
+    def reserved(self) -> AbstractContextManager[None]:
+        """Keep others from making a key in the same place during the block, or from using one that may be taken back.
+
+        Raises `SeksError`.
+        """
+        return nullcontext()
+
     @abstractmethod
     def create(self, vault_id: str) -> Key:
-        """Make a new master key and put it where `load` finds it; raises `SeksError`."""
+        """Make a new master key and put it where `load` finds it, or take one that is there; raises `SeksError`.
+
+        Whoever may `discard` it later does all of it within `reserved`.
+        """
 
     @abstractmethod
     def load(self, vault_id: str) -> Key:

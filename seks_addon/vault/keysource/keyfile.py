@@ -2,12 +2,13 @@
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from seks_addon.errors import MasterKeyError
 from seks_addon.home import NEW, Home, beside, move_over, require_private, sweep, write_new, write_over
+from seks_addon.lock import COMMAND_TIMEOUT, locked
 from seks_addon.vault.envelope import Key
 from seks_addon.vault.keysource.base import KeySource
 from seks_addon.vault.keysource.encoding import decode, encode
@@ -41,6 +42,13 @@ class KeyFile(KeySource):
                 " vault's key too",
                 hint="a rekey to it that was cut off is done; for a new key, name another file with --key-file",
             )
+
+    @contextlib.contextmanager
+    def reserved(self) -> Iterator[None]:
+        folder = self.path.parent
+        # Where this user can't write, nobody makes or takes back a file that is his.
+        with locked(folder, COMMAND_TIMEOUT) if os.access(folder, os.W_OK) else contextlib.nullcontext():
+            yield
 
     def create(self, vault_id: str) -> Key:
         key = Key.from_material(Key.generate().material)
