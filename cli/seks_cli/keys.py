@@ -88,9 +88,11 @@ def destroy(workplace: Workplace, client: str | None, yes: bool, as_json: bool) 
     terminal.confirm(f"Destroy the {count} {whose}, for good?", yes=yes)
     with workplace.administration() as (vault, audit):
         # Here: what was added while somebody was asked is destroyed too.
-        clients = [vault.clients.get(client)] if client else vault.clients.list()
-        for one in clients:
-            audit.admin("vault.destroy", client=one.name)
+        clients = [vault.clients.get(client)] if client else None
+        sound, damaged = (clients, []) if clients else vault.clients.survey()
+        for name in [*(one.name for one in sound), *(row.name for row in damaged)]:
+            # One that can't be named is removed.
+            audit.admin("vault.destroy", client=name if isinstance(name, str) else None)
         destroyed = destroy_keys(vault, clients)
     try:
         # First: nothing that fails from here on may keep the new passwords from who needs them.
@@ -104,7 +106,8 @@ def destroy(workplace: Workplace, client: str | None, yes: bool, as_json: bool) 
 def _show(destroyed: "Destroyed", whose: str, as_json: bool) -> None:
     output.say(f"Destroyed {output.counted(destroyed.secrets, 'secret')} {whose}.")
     for row in destroyed.removed:
-        output.say(f"Removed {row} too, which was changed outside of SEKS.")
+        again = "; `seks client add` makes it again" if row.kind == "client" else ""
+        output.say(f"Removed {row} too, which was changed outside of SEKS{again}.")
     with output.once(
         "the secrets are destroyed and the agents have new passwords", "see each with `seks env --agent NAME`"
     ):

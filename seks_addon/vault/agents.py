@@ -170,7 +170,7 @@ class Agents:
         return self._vault.context("agent password", client=agent.client_id, agent=agent.id)
 
     def _agent(self, row: Row) -> Agent:
-        require_text(row, "created")
+        require_text(row, "client", "created")
         agent = Agent(row["id"], row["client_id"], row["client"], row["name"], bool(row["enabled"]), row["created"])
         # Whatever else stands there shall not pass for one of the two.
         enabled = {0: False, 1: True}.get(row["enabled"])

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from seks_addon.errors import ExistsError, InputError, NotFoundError
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import new_id, redact
-from seks_addon.vault.damage import Sifted, require_text, sift
+from seks_addon.vault.damage import DamagedRow, Sifted, require_text, sift
 from seks_addon.vault.envelope import Key
 
 if TYPE_CHECKING:
     from seks_addon.vault.store import Row, Vault
 
 # No slash and no colon: `CLIENT/AGENT:PASSWORD` names an agent to the proxy.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+#: The columns that are used as they stand there, and whether one of them can't be.
+_TEXTS: Final = ("id", "name", "created")
+_UNREADABLE: Final = "FROM clients WHERE " + " OR ".join(f"typeof({column}) != 'text'" for column in _TEXTS)
 
 
 def check_name(kind: str, name: str) -> str:
@@ -84,6 +89,12 @@ class Clients:
             self._vault.write("DELETE FROM clients WHERE id = ?", (client.id,))
         return client
 
+    def remove_unreadable(self) -> builtins.list[DamagedRow]:
+        """Remove the clients that can't even be named, with all that they own: a column that must be text isn't."""
+        rows = self._vault.rows(f"SELECT id, name {_UNREADABLE}")
+        self._vault.write(f"DELETE {_UNREADABLE}")
+        return [DamagedRow("client", row["id"], row["name"]) for row in rows]
+
     def set_key(self, client: Client, key: Key) -> None:
         """Give the client another data key; what is sealed under the one of before is lost, unless it is resealed."""
         wrapped = self._vault.wrap_data_key(client.id, client.name, key)
@@ -91,16 +102,18 @@ class Clients:
 
     def key(self, client_id: str) -> Key:
         """The client's data key, unwrapped."""
-        row = self._vault.row("SELECT name, data_key FROM clients WHERE id = ?", (client_id,))
+        row = self._vault.row("SELECT id, name, data_key FROM clients WHERE id = ?", (client_id,))
         if row is None:
             raise NotFoundError("the client is gone")
+        require_text(row, "id", "name")
         return self._vault.data_key(client_id, row["name"], row["data_key"])
 
     def _checked(self, row: Row) -> Client:
-        self.key(row["id"])
-        return _client(row)
+        client = _client(row)
+        self.key(client.id)
+        return client
 
 
 def _client(row: Row) -> Client:
-    require_text(row, "id", "name", "created")
+    require_text(row, *_TEXTS)
     return Client(row["id"], row["name"], row["created"])

@@ -28,6 +28,10 @@ _REMOVE: Final = {
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
+#: What is left to do about a row that no command can name.
+WITHOUT_NAME: Final = "restore the vault from a backup; without one, `seks vault destroy` removes it with all secrets"
+
+
 class Named(Protocol):
     """Something of the vault that has a name."""
 
@@ -53,7 +57,10 @@ class DamagedRow:
     @property
     def way_out(self) -> str:
         """What to do about it."""
-        word = str(self.name if self.kind == "client" else self.id)
+        word = self.name if self.kind == "client" else self.id
+        if not (isinstance(word, str) and isinstance(self.id, str)):
+            # No command that is given a text finds it; the one that needs none does.
+            return WITHOUT_NAME
         removal = f"remove it with `seks {_REMOVE[self.kind]} {word}`, or " if _WORD.fullmatch(word) else ""
         return f"{removal}restore the vault from a backup"
 
@@ -85,7 +92,7 @@ def sift[T](kind: str, rows: Iterable[Row], read: Callable[[Row], T]) -> Sifted[
 def require_text(row: Row, *columns: str) -> None:
     """Raise `VaultError` where a column that no authentication covers holds something else than text."""
     if not all(isinstance(row[column], str) for column in columns):
-        raise VaultError("a row was changed outside of SEKS", hint="restore the vault from a backup")
+        raise VaultError("a row was changed outside of SEKS", hint=WITHOUT_NAME)
 
 
 def pick[T: Named](sifted: Sifted[T], name: str) -> T | DamagedRow | None:

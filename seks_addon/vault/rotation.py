@@ -106,27 +106,31 @@ _OTHERS: Final = "DELETE FROM agents WHERE client_id = ? AND id NOT IN (SELECT v
 
 
 class Destroyed(NamedTuple):
-    """How many secrets are gone, the agents' new passwords by how they are called, and the damaged agents removed."""
+    """How many secrets are gone, the agents' new passwords by how they are called, and the damaged rows removed."""
 
     secrets: int
     passwords: dict[str, str]
     removed: list[DamagedRow]
 
 
-def destroy(vault: Vault, clients: Sequence[Client]) -> Destroyed:
-    """Throw the clients' data keys away: their secrets and tokens are gone for good, damaged ones too.
+def destroy(vault: Vault, clients: Sequence[Client] | None = None) -> Destroyed:
+    """Throw the data keys of `clients`, or of all, away: their secrets and tokens are gone for good, damaged ones too.
 
-    The agents stay, with new passwords; but for damaged ones: sealed anew, they would pass for SEKS's own. A backup
+    The agents stay, with new passwords; but for damaged ones: sealed anew, they would pass for SEKS's own. Where all
+    are meant, a client that can't be named goes too. A backup
     from before still has it all, and so has who kept the old file and the master key; `erase_remnants` comes next.
     """
     passwords: dict[str, str] = {}
     removed: list[DamagedRow] = []
     with vault.change():
-        count = sum(vault.write("DELETE FROM secrets WHERE client_id = ?", (client.id,)) for client in clients)
-        if {client.id for client in clients} >= {client.id for client in vault.clients.list()}:
-            count += vault.write("DELETE FROM secrets")
+        if clients is None:
+            count = vault.write("DELETE FROM secrets")
             for statement in _LEFTOVERS:
                 vault.write(statement)
+            removed += vault.clients.remove_unreadable()
+            clients = vault.clients.list()
+        else:
+            count = sum(vault.write("DELETE FROM secrets WHERE client_id = ?", (client.id,)) for client in clients)
         for client in clients:
             vault.clients.set_key(client, key := Key.generate())
             agents = vault.agents.survey(client)

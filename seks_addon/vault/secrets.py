@@ -306,7 +306,7 @@ class Secrets:
         )
 
     def _stored(self, row: Row) -> StoredSecret:
-        require_text(row, "created")
+        require_text(row, "client", "created", *(["rotated"] if row["rotated"] is not None else []))
         with reading():
             stored = StoredSecret(
                 row["id"],

@@ -298,7 +298,7 @@ class Tokens:
 
     def _token(self, row: Row) -> Token:
         self._check(row)
-        require_text(row, "created")
+        require_text(row, "client", "secret", "agent", "created")
         with reading():
             env = tuple(json.loads(row["env"]))
         return Token(

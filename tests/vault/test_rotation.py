@@ -513,7 +513,7 @@ def test_destroy_of_what_is_damaged_everywhere(
     if everybody:
         tamper("UPDATE secrets SET client_id = 'cli_nobody' WHERE client_id = ?", rival.client.id)
 
-    destroyed = rotation.destroy(vault, vault.clients.list() if everybody else [acme.client])
+    destroyed = rotation.destroy(vault, None if everybody else [acme.client])
 
     assert destroyed.secrets == 1 + everybody
     assert set(destroyed.passwords) == {"acme/other", *(["rival/robot"] if everybody else [])}
