@@ -1,5 +1,6 @@
 """`seks ca`: the certificate authority that agents trust."""
 
+import os
 from pathlib import Path
 
 import click
@@ -58,14 +59,14 @@ def bundle(workplace: Workplace, file: Path | None, as_json: bool) -> None:
     """Write the public roots and the CA's certificate to FILE, or renew the home's bundle and print where it lies."""
     from seks_addon import ca
 
-    workplace.home.check()
+    home = workplace.home
+    home.check()
+    target = file.absolute() if file else home.ca_bundle
+    if os.path.realpath(target) != os.path.realpath(home.ca_bundle):
+        home.require_foreign(target)
+    write_over(target, ca.bundle(home), PUBLIC_FILE)
     if file:
-        target = file.absolute()
-        write_over(target, ca.bundle(workplace.home), PUBLIC_FILE)
         output.say(f"Wrote {target}.")
-    else:
-        target = workplace.home.ca_bundle
-        ca.write_bundle(workplace.home)
     if as_json:
         output.document({"path": str(target)})
     elif not file:

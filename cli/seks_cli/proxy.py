@@ -130,6 +130,8 @@ def _settings(given: dict[str, Any]) -> tuple[Settings, str, int]:
         **{name: given[name] for name in (*SCALARS, *FLAGS, *LISTS, *NUMBERS)},
     )
     settings.home.check()
+    if ready_file := given["ready_file"]:
+        settings.home.require_foreign(Path(ready_file).absolute())
     return settings, host, port
 
 

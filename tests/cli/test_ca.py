@@ -3,6 +3,8 @@
 import ssl
 from pathlib import Path
 
+import pytest
+
 from seks_addon import ca
 from seks_addon.home import Home
 from tests.cli.conftest import Seks
@@ -42,6 +44,25 @@ def test_a_bundle_elsewhere(ready: Seks, tmp_path: Path) -> None:
     context.load_verify_locations(target)
     assert len(context.get_ca_certs()) > 50
     assert "PRIVATE" not in target.read_text()
+
+
+#: SEKS's own places in the home, in one spelling or another.
+OWN = ["vault.db", "VAULT.DB-wal", "audit.db", "master.key", "key.toml", "config.toml", "vault.epoch", "ca/seks-ca.pem"]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_bundle_in_a_place_of_seks_s_own(ready: Seks, home: Home, tmp_path: Path, name: str) -> None:
+    """Nothing there is replaced, by whatever way it is named; the bundle that lies there already may be."""
+    before = {path: path.read_bytes() for path in home.root.rglob("*") if path.is_file()}
+    (tmp_path / "link").symlink_to(home.root)
+
+    for folder in (home.root, tmp_path / "link", home.run / ".."):
+        result = ready("ca", "bundle", str(folder / name))
+
+        assert result.code == 1
+        assert "SEKS's own" in result.err
+    assert {path: path.read_bytes() for path in home.root.rglob("*") if path.is_file()} == before
+    assert ready("ca", "bundle", str(home.ca_bundle)).code == 0
 
 
 def test_a_bundle_that_can_not_be_written(ready: Seks, tmp_path: Path) -> None:

@@ -123,6 +123,15 @@ def test_option(run: Run, good: Site, command: str, words: list[str]) -> None:
     assert name in said[0]
 
 
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_ready_file_in_a_place_of_seks_s_own(run: Run, good: Site, command: str) -> None:
+    """It would take the vault's, or the key's."""
+    for path in (good.home.vault, good.home.audit, good.home.master_key, good.home.key_location, good.home.ca):
+        said = run(good.home.root, command, "--ready-file", str(path))
+
+        assert f"{path} is a place of SEKS's own" in said[0]
+
+
 @pytest.mark.parametrize(
     "text",
     [
