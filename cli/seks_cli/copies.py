@@ -69,7 +69,7 @@ def restore(
     def choose(kind: str) -> "KeySource":
         return keychoice.existing(home, kind, None, key_file, key_command)
 
-    with workplace.audit(lost_vault=True) as audit, progress.shown("Restoring") as update:
+    with workplace.audit() as audit, progress.shown("Restoring") as update:
         audit.admin("vault.restore")
         epoch = put_back(
             home,

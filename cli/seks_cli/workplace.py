@@ -54,14 +54,14 @@ class Workplace:
             yield vault
 
     @contextlib.contextmanager
-    def audit(self, *, lost_vault: bool = False, check_schema: bool = True) -> Iterator["AuditLog"]:
-        """Open the audit log; `lost_vault`: of a home whose vault may be gone.
+    def audit(self, *, check_schema: bool = True) -> Iterator["AuditLog"]:
+        """Open the audit log, which needs no vault.
 
         Acts that are recorded in a block that then fails are recorded as failed too.
         """
         from seks_addon.audit import AuditLog
 
-        self.home.check(lost_vault=lost_vault)
+        self.home.check(lost_vault=True)
         with AuditLog(self.home.audit, check_schema=check_schema) as audit, audit.administration():
             yield audit
 

@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,22 @@ def test_list_filters(ready: Seks, home: Home) -> None:
     assert seqs("--outcome", "refused") == [2, 3]
     assert ready("audit", "list", "--outcome", "splendid").code == 2
     assert ready("audit", "list", "--since", "long ago").code == 1
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"no database")], ids=["lost", "spoilt"])
+def test_reading_needs_no_vault(ready: Seks, home: Home, damage: Callable[[Path], object]) -> None:
+    """Nor a key, nor the CA: what was done before they were lost is on record."""
+    _append(home, secret="openai")
+    damage(home.vault)
+    home.epoch.unlink()
+    home.master_key.unlink()
+    home.ca.unlink()
+
+    assert [record["secret"] for record in ready("audit", "list", "--json").json] == [None, "openai"]
+    assert "openai" in ready("audit", "tail", "-n", "1").last
+    assert "intact" in ready("audit", "verify").out
+    home.audit.unlink()
+    assert "is missing" in ready("audit", "list").err
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
