@@ -5,9 +5,10 @@ from functools import partial
 
 from seks_addon.database import translated
 from seks_addon.errors import DatabaseDamagedError, SeksError
+from seks_addon.vault import meta
 from seks_addon.vault.consistent import snapshot
 from seks_addon.vault.rotation import Progress
-from seks_addon.vault.store import META, Vault
+from seks_addon.vault.store import Vault
 
 
 def check(vault: Vault, progress: Progress) -> list[str]:
@@ -50,7 +51,7 @@ def _database(vault: Vault) -> Iterator[str]:
         for table, *_ in vault.connection.execute("PRAGMA foreign_key_check"):
             yield f"the table {table} refers to a row that isn't there"
     for row in vault.rows("SELECT key FROM meta"):
-        if row["key"] not in META:
+        if row["key"] not in meta.KEYS:
             yield f"the table meta has a row {row['key']!r} that SEKS doesn't know"
 
 

@@ -75,7 +75,7 @@ class Secrets:
         self._vault = vault
         # Which secrets an agent has at a host: asked once, until the database changes.
         self._held: dict[tuple[str, Origin], builtins.list[str]] = {}
-        self._held_state: tuple[object, int, int] | None = None
+        self._held_version = -1
 
     def add(
         self,
@@ -206,9 +206,8 @@ class Secrets:
         return found
 
     def _ids_held_at(self, origin: Origin, agent: Agent) -> builtins.list[str]:
-        state = self._vault.state
-        if state != self._held_state:
-            self._held_state = state
+        if self._held_version != self._vault.version or not self._vault.is_current:
+            self._held_version = self._vault.version
             self._held.clear()
         key = (agent.id, origin)
         if key not in self._held:

@@ -2,12 +2,11 @@
 
 import contextlib
 import hmac
-import json
 import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from sqlite_utils import Database
 
@@ -16,8 +15,7 @@ from seks_addon.database import open_database, transaction, translated
 from seks_addon.errors import NoVaultError, VaultError
 from seks_addon.home import Home
 from seks_addon.lock import COMMAND_TIMEOUT
-from seks_addon.timing import now, timestamp
-from seks_addon.vault import epoch, keysource
+from seks_addon.vault import epoch, keysource, meta
 from seks_addon.vault.agents import Agents
 from seks_addon.vault.clients import Clients
 from seks_addon.vault.envelope import KEY_ID_BYTES, Key, key_id_of
@@ -25,10 +23,6 @@ from seks_addon.vault.keysource import Ask, KeyFile, KeySource
 from seks_addon.vault.schema import migrations
 from seks_addon.vault.secrets import Secrets
 from seks_addon.vault.tokens import Tokens
-
-FORMAT: Final = "1"
-#: What the vault says of itself, by its keys in the table `meta`.
-META: Final = frozenset({"format", "vault_id", "created", "source", "vault_key", "epoch"})
 
 #: A row's columns by name.
 Row = Mapping[str, Any]
@@ -48,29 +42,18 @@ class Vault:
     _wrapped: bytes | None
     _data_version: int | None
 
-    def __init__(
-        self,
-        home: Home,
-        *,
-        ask: Ask | None = None,
-        key: Key | None = None,
-        accept_older: bool = False,
-        timeout: float = COMMAND_TIMEOUT,
-        path: Path | None = None,
-    ) -> None:
-        """Open and unlock the vault, as `open` does."""
+    #: Another number since the vault was changed, here or, as of the last `refresh`, in another process.
+    version = 0
+
+    def __init__(self, home: Home, path: Path, ask: Ask | None, timeout: float, *, accept_older: bool) -> None:
+        """Connect to the database; `open` unlocks it."""
         self.home = home
-        self.path = path or home.vault
+        self.path = path
         self._ask = ask
-        self._accept_older = accept_older
         self._timeout = timeout
+        self._accept_older = accept_older
         self.id = ""
         self._db, self._file = self._connect()
-        try:
-            self._unlock(key)
-        except BaseException:
-            self._db.close()
-            raise
         self.clients = Clients(self)
         self.agents = Agents(self)
         self.secrets = Secrets(self)
@@ -91,9 +74,10 @@ class Vault:
             master = source.create(vault_id)
             db = open_database(home.vault, migrations, create=True)
             with contextlib.closing(db), transaction(db, home.vault):
-                _initialise(db, vault_id, source, master)
+                for row in meta.new(vault_id, _described(source), master).items():
+                    db.conn.execute("INSERT INTO meta (key, value) VALUES (?, ?)", row)
             keysource.remember(home, source)
-            vault = cls(home, key=master)
+            vault = cls.open(home, key=master)
             undo.callback(vault.close)
             with vault.change():
                 # The first epoch, so that the home has seen one.
@@ -118,7 +102,13 @@ class Vault:
         passphrase. `timeout`: how long to wait for another process, in seconds. `path`: another database of this
         home's, such as a copy.
         """
-        return cls(home, ask=ask, key=key, accept_older=accept_older, timeout=timeout, path=path)
+        vault = cls(home, path or home.vault, ask, timeout, accept_older=accept_older)
+        try:
+            vault._unlock(key)
+        except BaseException:
+            vault.close()
+            raise
+        return vault
 
     def close(self) -> None:
         self._db.close()
@@ -156,6 +146,7 @@ class Vault:
                 self._take(vault_key, wrapped)
                 epoch.forget(self)
                 raise
+            self.version += 1
             if remember:
                 epoch.settle(self)
 
@@ -195,24 +186,14 @@ class Vault:
     @property
     def source(self) -> dict[str, Any]:
         """The kind of the key source, and what it keeps here."""
-        with contextlib.suppress(ValueError, RecursionError):
-            value = json.loads(self._meta("source"))
-            if isinstance(value, dict) and isinstance(value.get("kind"), str):
-                # What isn't JSON, or isn't text, can't have been authenticated.
-                canonical_json(value)
-                return value
-        raise VaultError("the vault's key source is damaged", hint="restore the vault from a backup")
+        return meta.read_source(self._meta("source"))
 
     @property
     def epoch(self) -> int:
         """How many changes the vault has seen; raises `VaultError` where somebody set it."""
-        try:
-            number, _, mac = self._meta("epoch").decode().partition(":")
-            value, given = int(number), bytes.fromhex(mac)
-        except ValueError:
-            raise VaultError("the vault's epoch is damaged", hint="restore the vault from a backup") from None
-        self.check_mac("meta", {"epoch": value}, given)
-        return value
+        number, given = meta.read_epoch(self._meta("epoch"))
+        self.check_mac("meta", {"epoch": number}, given)
+        return number
 
     def refresh(self) -> None:
         """Take notice of what another process did to the keys, or to the vault as a whole; costs microseconds."""
@@ -233,16 +214,6 @@ class Vault:
         """Tell whether no other process changed the database since the last `refresh`."""
         return self._version() == self._data_version
 
-    @property
-    def state(self) -> tuple[object, int, int]:
-        """Differs from what it was before where the database has changed since, here or in another process."""
-        return self._file, self._version(), self._db.conn.total_changes
-
-    @property
-    def version(self) -> int | None:
-        """Another one since another process changed the database, as of the last `refresh`."""
-        return self._data_version
-
     def data_key(self, client_id: str, name: str, wrapped: bytes) -> Key:
         """Unwrap the data key of a client, which is called `name`."""
         return Key.unpack(self._master.open(wrapped, self.context("data key", client=client_id, name=name)))
@@ -261,7 +232,7 @@ class Vault:
 
     def mac(self, table: str, fields: Mapping[str, Any]) -> bytes:
         """Authenticate a row that is kept in clear."""
-        return hmac.digest(self._mac_key, canonical_json({"table": table, **fields}), "sha256")
+        return meta.mac(self._mac_key, table, fields)
 
     def check_mac(self, table: str, fields: Mapping[str, Any], mac: bytes) -> None:
         """Raise `VaultError` where a row was changed behind SEKS's back."""
@@ -284,7 +255,7 @@ class Vault:
 
     def replace_vault_key(self, key: Key) -> None:
         """Put what hangs from the vault key under another; within a change that renews all of it."""
-        wrapped = self._master.seal(key.pack(), _vault_key_context(self.id, self.source))
+        wrapped = meta.wrap(key, self._master, self.id, self.source)
         self._set_meta("vault_key", wrapped)
         self._take(key, wrapped)
 
@@ -311,7 +282,7 @@ class Vault:
 
     def _unlock(self, key: Key | None) -> None:
         """Take the keys of the open database; its key source is asked where `key` isn't its master key."""
-        if (found := self._meta("format").decode(errors="replace")) != FORMAT:
+        if (found := self._meta("format").decode(errors="replace")) != meta.FORMAT:
             raise VaultError(f"{self.path} has the format {found!r}", hint="use a SEKS that knows it")
         vault_id = self._meta("vault_id").decode(errors="replace")
         if vault_id != (self.id or vault_id):
@@ -332,6 +303,7 @@ class Vault:
                     raise
             else:
                 self._data_version = version
+                self.version += 1
 
     def _version(self) -> int:
         """A number that is another one after another process changed the database."""
@@ -349,8 +321,7 @@ class Vault:
         if known is None or known.id != master_id:
             known = keysource.unlock(self.home, self.id, master_id, self.source, self._ask)
         self._master = known
-        opened = self._master.open(wrapped, _vault_key_context(self.id, self.source))
-        self._take(Key.unpack(opened), wrapped)
+        self._take(meta.unwrap(wrapped, known, self.id, self.source), wrapped)
 
     def _take(self, key: Key, wrapped: bytes | None) -> None:
         self._vault_key, self._wrapped = key, wrapped
@@ -358,8 +329,7 @@ class Vault:
         self._mac_key = key.derive("row mac")
 
     def _set_epoch(self, number: int) -> None:
-        mac = self.mac("meta", {"epoch": number}).hex()
-        self._set_meta("epoch", f"{number}:{mac}".encode())
+        self._set_meta("epoch", meta.write_epoch(number, self._mac_key))
 
     def _meta(self, key: str) -> bytes:
         row = self.row("SELECT value FROM meta WHERE key = ?", (key,))
@@ -385,21 +355,5 @@ def _discard(home: Home, source: KeySource) -> None:
     source.discard()
 
 
-def _initialise(db: Database, vault_id: str, source: KeySource, master: Key) -> None:
-    described = {"kind": source.kind, **source.public()}
-    vault_key = Key.generate()
-    mac = hmac.digest(vault_key.derive("row mac"), canonical_json({"table": "meta", "epoch": 0}), "sha256")
-    for key, value in {
-        "format": FORMAT.encode(),
-        "vault_id": vault_id.encode(),
-        "created": timestamp(now()).encode(),
-        "source": canonical_json(described),
-        "vault_key": master.seal(vault_key.pack(), _vault_key_context(vault_id, described)),
-        "epoch": f"0:{mac.hex()}".encode(),
-    }.items():
-        db.conn.execute("INSERT INTO meta (key, value) VALUES (?, ?)", (key, value))
-
-
-def _vault_key_context(vault_id: str, source: Mapping[str, Any]) -> dict[str, Any]:
-    # With the format and the source in it, nobody lowers the one or changes the other's parameters unnoticed.
-    return {"kind": "vault key", "vault": vault_id, "format": FORMAT, "source": dict(source)}
+def _described(source: KeySource) -> dict[str, Any]:
+    return {"kind": source.kind, **source.public()}

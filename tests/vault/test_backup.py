@@ -533,3 +533,27 @@ def test_restore_of_a_locked_vault_waits_for_nobody_s_read(home: Home, vault: Va
 
     vault.refresh()
     assert vault.tokens.get(acme.text) == acme.token
+
+
+def test_the_version_of_an_open_vault(home: Home, vault: Vault, copy: Path) -> None:
+    """It is another one after every change, here or elsewhere, and where another file took the vault's place."""
+    with Vault.open(home) as proxy:
+        seen = [proxy.version]
+
+        vault.clients.add("there")
+        assert proxy.version == seen[-1]
+        proxy.refresh()
+        seen.append(proxy.version)
+        proxy.refresh()
+        assert proxy.version == seen[-1]
+        proxy.clients.add("here")
+        seen.append(proxy.version)
+        vault.close()
+        for path in home.root.glob("vault.db*"):
+            path.unlink()
+        restore(home, copy, accept_older=True)
+        proxy.refresh()
+        seen.append(proxy.version)
+
+        assert len(set(seen)) == len(seen)
+        assert proxy.secrets.list()

@@ -14,7 +14,7 @@ import pytest
 from seks_addon.errors import DatabaseBusyError, DatabaseError, HomeError, MasterKeyError, SeksError, VaultError
 from seks_addon.home import Home
 from seks_addon.secret import Secret
-from seks_addon.vault import Vault, epoch, keysource, store
+from seks_addon.vault import Vault, epoch, keysource, meta, store
 from seks_addon.vault.envelope import Key
 from seks_addon.vault.keysource import KeyFile
 from tests.samples import KEY, OTHER_KEY, binding, files_with, new_home
@@ -142,7 +142,7 @@ def failing(step: str) -> Callable[..., Any]:
     [
         (KeyFile, "create"),
         (store, "open_database"),
-        (store, "_initialise"),
+        (meta, "new"),
         (keysource, "remember"),
         (Vault, "_load_keys"),
         (Vault, "_set_epoch"),
