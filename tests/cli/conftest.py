@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 
 from seks_addon.home import Home
+from seks_addon.vault.envelope import Key
+from seks_addon.vault.keysource import passphrase
+from seks_addon.vault.keysource.encoding import encode
 from seks_cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +45,11 @@ class Result:
 
 
 Seks = Callable[..., Result]
+
+WORDS = "four obviously fake words"
+
+#: Key sources, as `options` takes them.
+KINDS = ["keyfile", "elsewhere", "passphrase", "command"]
 
 
 @pytest.fixture(autouse=True)
@@ -146,6 +154,24 @@ def killed(home: Home, tmp_path: Path) -> Callable[..., None]:
     return run
 
 
+@pytest.fixture
+def cheap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A passphrase from a file, and Argon2id cheaper than it may be."""
+    (tmp_path / "words").touch(0o600)
+    (tmp_path / "words").write_text(f"{WORDS}\n")
+    monkeypatch.setenv("SEKS_PASSPHRASE_FILE", str(tmp_path / "words"))
+    monkeypatch.setattr(passphrase, "_FLOOR", (1, 8192))
+    monkeypatch.setattr(passphrase.Passphrase.__init__, "__defaults__", ((1, 8192),))
+
+
+@pytest.fixture
+def key_command(tmp_path: Path) -> str:
+    """A command that prints a master key."""
+    path = tmp_path / "printed.key"
+    path.write_text(encode(Key.from_material(bytes(range(32)))))
+    return f"cat '{path}'"
+
+
 def command(*words: str) -> list[str]:
     """The words that start `seks` as a process of its own."""
     return [sys.executable, "-m", "seks_cli.main", *words]
@@ -171,3 +197,35 @@ def records(seks: Seks) -> list[dict[str, Any]]:
 def acts(seks: Seks) -> list[str]:
     """The administrative acts in the audit log, in their order."""
     return [record["reason"] for record in records(seks) if record["event"] == "admin"]
+
+
+def options(kind: str, tmp_path: Path, key_command: str) -> list[str]:
+    """How the key source is named on the command line."""
+    match kind:
+        case "elsewhere":
+            return ["--key-file", str(tmp_path / "elsewhere.key")]
+        case "command":
+            return ["--key-command", key_command]
+        case _:
+            return ["--key-source", kind]
+
+
+def assert_refused(result: Result, says: str, code: int = 1) -> None:
+    """One line of error, perhaps one of hint, nothing else."""
+    lines = result.err.splitlines()
+    assert (result.code, result.out) == (code, ""), result
+    assert lines[0].startswith("seks: error: ")
+    assert all(line.startswith("seks: hint: ") for line in lines[1:])
+    assert len(lines) <= 2
+    assert says in result.err
+    assert "internal error" not in result.err
+
+
+def value(seks: Seks, name: str = "openai") -> str:
+    """What is stored, read as `seks run` would."""
+    from seks_cli.workplace import Workplace
+
+    workplace = Workplace()
+    with workplace.vault() as vault:
+        owner = vault.clients.get("default")
+        return vault.secrets.reveal(vault.secrets.get(owner, name).id, owner.id).reveal()

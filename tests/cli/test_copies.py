@@ -11,8 +11,7 @@ import pytest
 from seks_addon.errors import DatabaseError
 from seks_addon.home import Home
 from seks_addon.vault import Vault, backup
-from tests.cli.conftest import Seks, acts, records
-from tests.cli.test_keys import assert_refused, value
+from tests.cli.conftest import Seks, acts, assert_refused, records, value
 from tests.samples import KEY, OTHER_KEY
 
 

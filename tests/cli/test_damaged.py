@@ -7,8 +7,7 @@ from contextlib import closing
 import pytest
 
 from seks_addon.home import Home
-from tests.cli.conftest import Seks, acts
-from tests.cli.test_keys import assert_refused, value
+from tests.cli.conftest import Seks, acts, assert_refused, value
 from tests.samples import KEY, OTHER_KEY
 
 #: A name that would forge a line of output, and one that isn't text.

@@ -11,15 +11,12 @@ import pytest
 
 from seks_addon.home import Home
 from seks_addon.vault import Vault, backup
-from tests.cli.conftest import Seks, acts, records
+from tests.cli.conftest import WORDS, Seks, acts, assert_refused, options, records, value
 from tests.cli.test_copies import BROKEN, change
-from tests.cli.test_keys import WORDS, assert_refused, cheap, key_command, options, value
 from tests.samples import KEY, OTHER_KEY
 from tests.vault.conftest import keyring_store
 
-__all__ = ["cheap", "key_command", "keyring_store"]
-
-KINDS = ["keyfile", "elsewhere", "passphrase", "command"]
+__all__ = ["keyring_store"]
 
 
 @pytest.fixture
