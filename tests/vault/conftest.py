@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from seks_addon.errors import SeksError
 from seks_addon.home import Home
 from seks_addon.secret import Secret
-from seks_addon.vault import Agent, Client, StoredSecret, Token, Vault
+from seks_addon.vault import Agent, Client, StoredSecret, Token, Vault, backup, check
 from tests.samples import KEY, OTHER_KEY, binding, new_home
 
 #: Runs statements on the vault's file, past the library; gives the number of rows that changed.
@@ -94,3 +95,30 @@ def keyring_store(tmp_path: Path) -> Iterator[None]:
     keyring.set_keyring(backend)
     yield
     keyring.set_keyring(before)
+
+
+def no_progress(done: int, total: int) -> None:
+    pass
+
+
+def assert_same(vault: Vault, *owners: Tenant) -> None:
+    """All that the tenants own is as it was, and can be read."""
+    for owner in owners:
+        assert vault.secrets.reveal(owner.secret.id, owner.client.id).reveal() == owner.key
+        assert vault.secrets.get(owner.client, "api") == owner.secret
+        assert vault.tokens.get(owner.text) == owner.token
+        assert vault.tokens.text(owner.token) == owner.text
+        assert vault.agents.authenticate(owner.agent.user, owner.password) == owner.agent
+    assert check.check(vault, no_progress) == []
+
+
+def fail(*_: object, **__: object) -> Any:
+    raise SeksError("half way")
+
+
+@pytest.fixture
+def copy(vault: Vault, acme: Tenant, tmp_path: Path) -> Path:
+    """A backup of a vault with one tenant."""
+    target = tmp_path / "copy.db"
+    backup.backup(vault, target, no_progress)
+    return target
