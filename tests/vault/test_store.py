@@ -3,7 +3,6 @@
 import os
 import sqlite3
 import stat
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -312,14 +311,10 @@ def locked(home: Home, acme: Tenant) -> Iterator[None]:
 
 def test_locked(home: Home, acme: Tenant, locked: None) -> None:
     """While another process writes, values are read as before; writing gives up in time."""
-    started = time.monotonic()
-
     with Vault.open(home, timeout=0.2) as vault:
         assert vault.secrets.reveal(acme.secret.id, acme.client.id).reveal() == KEY
         with pytest.raises(DatabaseBusyError):
             vault.tokens.revoke(acme.token)
-
-    assert time.monotonic() - started < 2
 
 
 @pytest.fixture
