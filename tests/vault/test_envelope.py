@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seks_addon.canonical import canonical_json
 from seks_addon.errors import VaultError
 from seks_addon.vault.envelope import Key
 from tests.samples import KEY
@@ -53,12 +54,40 @@ def test_a_record_made_by_another_program() -> None:
     assert MASTER.open(record, {"kind": "x"}) == PLAIN
 
 
-@given(st.binary(max_size=200), st.dictionaries(st.text(max_size=5), st.none() | st.integers() | st.text(max_size=5)))
+#: What can stand in a context.
+VALUES = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
+
+
+@given(st.binary(max_size=200), st.dictionaries(st.text(max_size=5), VALUES))
 def test_round_trip(plaintext: bytes, context: dict[str, Any]) -> None:
     """Whatever is sealed is opened again under the same context."""
     key = Key.generate()
 
     assert key.open(key.seal(plaintext, context), context) == plaintext
+
+
+@given(st.dictionaries(st.text(max_size=5), VALUES, min_size=1), st.binary(min_size=1, max_size=50), VALUES, st.data())
+def test_perturbed(context: dict[str, Any], plaintext: bytes, value: Any, data: st.DataObject) -> None:
+    """No record opens with a field of its context changed, taken away or put in, or with any of its bits changed."""
+    key = Key.generate()
+    record = key.seal(plaintext, context)
+    field = data.draw(st.sampled_from(sorted(context)))
+    position = data.draw(st.integers(0, len(record) * 8 - 1))
+    flipped = bytearray(record)
+    flipped[position // 8] ^= 1 << position % 8
+
+    others = [
+        {**context, field: value},
+        {name: kept for name, kept in context.items() if name != field},
+        {**context, field + "x": value},
+        {**context, field: [context[field]]},
+    ]
+
+    for other in (other for other in others if canonical_json(other) != canonical_json(context)):
+        with pytest.raises(VaultError):
+            key.open(record, other)
+    with pytest.raises(VaultError):
+        key.open(bytes(flipped), context)
 
 
 def test_no_two_records_are_alike() -> None:
