@@ -146,7 +146,8 @@ class Vault:
                 self._take(vault_key, wrapped)
                 epoch.forget(self)
                 raise
-            self.version += 1
+            finally:
+                self.version += 1
             if remember:
                 epoch.settle(self)
 
