@@ -166,6 +166,30 @@ def test_destroy(home: Home, vault: Vault, acme: Tenant, rival: Tenant, everybod
     assert files_with(home.root, [owner.key for owner in doomed]) == []
 
 
+@pytest.mark.parametrize("act", ["reencrypt", "destroy"])
+def test_what_a_careless_program_left(home: Home, vault: Vault, acme: Tenant, act: str) -> None:
+    """Pages that aren't in use any more, and that nobody overwrote, are gone as well."""
+    ids = {table: {record} for table, record in records_of(vault, acme)}
+    with closing(sqlite3.connect(home.vault)) as careless:
+        careless.execute("PRAGMA secure_delete=OFF")
+        careless.execute("CREATE TABLE copy AS SELECT data_key FROM clients")
+        for column, table in (("record", "secret_values"), ("token", "tokens")):
+            careless.execute(f"INSERT INTO copy SELECT {column} FROM {table}")
+        careless.commit()
+        careless.execute("DROP TABLE copy")
+    rotation.empty_log(vault)
+    content = home.vault.read_bytes()
+    assert all(content.count(record[45:]) > 1 for records in ids.values() for record in records)
+
+    if act == "reencrypt":
+        rotation.reencrypt(vault, no_progress)
+    else:
+        rotation.destroy(vault, [acme.client])
+        rotation.erase_remnants(vault)
+
+    assert remnants(home, ids) == set()
+
+
 def records_of(vault: Vault, owner: Tenant) -> list[tuple[str, bytes]]:
     [key] = vault.rows("SELECT data_key FROM clients WHERE id = ?", (owner.client.id,))
     [value] = vault.rows("SELECT record FROM secret_values WHERE secret_id = ?", (owner.secret.id,))
