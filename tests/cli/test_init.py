@@ -276,7 +276,7 @@ def test_a_new_key_file_that_is_taken_back(home: Home, tmp_path: Path) -> None:
     key_file = tmp_path / "key"
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    failing = context.Process(target=fail_when_told, args=(tmp_path / "other", key_file, theirs))
+    failing = context.Process(target=fail_when_told, args=(tmp_path / "other", key_file, theirs), daemon=True)
     failing.start()
     assert ours.recv() is True
 

@@ -104,7 +104,7 @@ def test_the_epoch_of_two_that_change(home: Home, vault: Vault, acme: Tenant) ->
     """One that is slow to write its epoch down doesn't come after another with a higher one: that one waits."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=slow_to_write_down, args=(home.root, theirs))
+    process = context.Process(target=slow_to_write_down, args=(home.root, theirs), daemon=True)
     process.start()
     assert ours.recv() == "committed"
 
@@ -129,7 +129,7 @@ def test_opening_while_a_rekey_is_at_its_end(home: Home, vault: Vault, acme: Ten
     cut_off_rekey(home, vault)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=hold, args=(home.root, theirs))
+    process = context.Process(target=hold, args=(home.root, theirs), daemon=True)
     process.start()
     assert ours.recv() == "begun"
 
