@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seks_addon.refusal import Refused
 from seks_addon.scrub.envelopes import envelopes_of
 from tests.test_scrub import CUTS, chunks
 
@@ -52,6 +53,19 @@ def test_a_length_that_is_none(length: int) -> None:
     assert [*envelopes.split(length.to_bytes(4) + b"\0\0")] == [(length.to_bytes(4), True), (b"\0\0", False)]
 
 
-@pytest.mark.parametrize("kind", ["", "application/json", "text/event-stream"])
+@pytest.mark.parametrize("kind", ["application/grpc", "application/vnd.amazon.eventstream"])
+@pytest.mark.parametrize("first", [b"\1\1", b"a", b"{", b" "])
+@given(CUTS)
+def test_no_message(kind: str, first: bytes, cuts: list[int]) -> None:
+    """A text that is called so isn't cut where its first bytes say, and what is compressed is refused."""
+    envelopes, other = envelopes_of(kind), bytes(4) + b"\5" if "grpc" in kind else bytes(3) + b"\x09"
+    assert envelopes
+    body = other + b"first" + (first if "grpc" in kind else first[-1:].replace(b"\1", b"\2")) + bytes(3) + b"second"
+
+    with pytest.raises(Refused, match="messages"):
+        assert not [part for chunk in chunks(body, cuts) for part in envelopes.split(chunk) if b"second" in part]
+
+
+@pytest.mark.parametrize("kind", ["", "application/json", "text/event-stream", "application/grpc-web-text+proto"])
 def test_other_media_types(kind: str) -> None:
     assert envelopes_of(kind) is None

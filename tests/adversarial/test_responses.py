@@ -222,6 +222,11 @@ CASES = (
     not_handed_on("chunk size is the key", f"{OK}Transfer-Encoding: chunked\n\n{{key}}\n", BROKEN),
     not_handed_on("chunk that breaks off", f"{OK}Transfer-Encoding: chunked\n\nff\n{{key}}", BROKEN),
     not_handed_on("body that breaks off", f"{OK}Content-Length: 200\n\n{{key}}", BROKEN),
+    not_handed_on(
+        "message that ends within the key",
+        f"{OK}Content-Type: application/grpc\nConnection: close\n\n\0\0\0\0\x1e{{key}}",
+        BROKEN,
+    ),
     not_handed_on("nothing", "", "upstream_unreachable"),
     not_handed_on("a head that doesn't end", f"{OK}X-Key: {{key}}", "upstream_unreachable", MALFORMED),
     not_handed_on("HTTP/2", b"\0\0\x22\x07\0\0\0\0\0{key}"),
