@@ -155,7 +155,11 @@ def _compiled(pattern: str) -> "re2._Regexp":
 def _any_way(character: str) -> str:
     """A pattern for all ways to write a character."""
     octets = character.encode()
-    ways = [_of_code(ord(character)), "".join(map(_of_octet, octets))]
+    ways = [_of_code(ord(character)), _FOLD.join(map(_of_octet, octets))]
+    if character == " ":
+        ways.append(r"\+")
+    if 0x80 <= ord(character) < 0x100:
+        ways.append(_of_octet(ord(character)))
     if character in _SAME:
         ways.append(rf"{_BACKSLASH}\x{ord(character):02x}")
     return f"(?:{'|'.join(ways)})"
@@ -191,7 +195,9 @@ def _hex(digits: str) -> str:
 @lru_cache(64)
 def _beginnings(special: Set[str]) -> list[Automaton]:
     """Find how escapes of these characters begin, and of letters and digits; one for each lead, which is quickest."""
-    octets = {octet for character in _ALPHANUMERIC | special for octet in character.encode()}
+    characters = _ALPHANUMERIC | special
+    octets = {octet for character in characters for octet in character.encode()}
+    octets |= {ord(character) for character in characters if 0x80 <= ord(character) < 0x100}
     cases = [({digit, digit.upper()} for digit in f"{octet:02x}") for octet in octets]
     hexes = {f"{high}{low}" for digits in cases for high, low in itertools.product(*digits)}
     patterns = {"%25", "%u", "=\n", "=\r", "&amp;", "\\U00", "\\u{", "\\u00", *(f"&#{c}" for c in f"{string.digits}xX")}

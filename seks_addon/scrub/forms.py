@@ -4,6 +4,7 @@ Where each character may be written in one way or another, `escapes` finds it.
 """
 
 import base64
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -33,9 +34,14 @@ class Known:
     rendered: tuple[tuple[bytes, bytes], ...] = ()
 
     def forms(self) -> Iterator[tuple[bytes, bytes]]:
-        """Give (form, what to write instead) pairs: raw, hex, UTF-16, base64."""
+        """Give (form, what to write instead) pairs: raw, hex, UTF-16, base64, and in the wrong charset."""
         value, stand_in = self.value.encode(), self.stand_in.encode()
         yield value, stand_in
+        if " " in self.value:
+            # In a query, or a form.
+            yield value.replace(b" ", b"+"), stand_in
+        if not self.value.isascii():
+            yield from ((form, stand_in) for form in self._misread())
         yield value.hex().encode(), stand_in.hex().encode()
         yield value.hex().upper().encode(), stand_in.hex().upper().encode()
         yield from self._utf16()
@@ -45,6 +51,14 @@ class Known:
         """Give those whose letters and digits nobody would escape."""
         yield from self.rendered
         yield from self._base64()
+
+    def _misread(self) -> Iterator[bytes]:
+        """In latin-1 where that has all of it, and in UTF-8 that somebody took for latin-1 or its like."""
+        with contextlib.suppress(UnicodeError):
+            yield self.value.encode("latin-1")
+        for charset in ("latin-1", "cp1252"):
+            with contextlib.suppress(UnicodeError):
+                yield self.value.encode().decode(charset).encode()
 
     def _base64(self) -> Iterator[tuple[bytes, bytes]]:
         value, stand_in = self.value.encode(), self.stand_in.encode()

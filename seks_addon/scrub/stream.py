@@ -15,11 +15,12 @@ from seks_addon.scrub.forms import Form, Known
 
 #: How much is held back at the most, in bytes, for credentials of the usual length.
 _REACH: Final = 1024
-#: What ends whatever could be a credential's: every control character but NUL, which UTF-16 has, and a blank, unless
-#: one has a blank in it. As tables that make a break of a byte, and nothing of any other.
+#: What ends whatever could be a credential's: every control character but NUL, which UTF-16 has, and a blank; less
+#: those that are in one of its forms.
+_ENDS: Final = frozenset({*range(1, 0x21), 0x7F})
 _BREAK: Final = b"\1"
-_ENDS_LINES: Final = bytes(1 <= byte < 0x20 or byte == 0x7F for byte in range(256))
-_ENDS_WORDS: Final = bytes(1 <= byte <= 0x20 or byte == 0x7F for byte in range(256))
+#: How quoted-printable breaks lines anywhere.
+_FOLDS: Final = (b"=\r\n", b"=\n", b"=\r")
 
 
 class _Finder(Protocol):
@@ -34,7 +35,8 @@ class Scrubber:
         self._forms: dict[bytes, Form] = {}
         self._ends: list[Automaton] = []
         self._escapes = Escapes(())
-        self._breaks = _ENDS_WORDS
+        #: Makes a break of a byte, and nothing of any other.
+        self._breaks = bytes(256)
         self._reach = _REACH
         self._held = b""
         self.count = 0
@@ -57,8 +59,8 @@ class Scrubber:
                 self._forms.setdefault(text, Form(text, instead))
         self._ends = Automaton.groups({form.end for form in self._forms.values()})
         self._escapes = Escapes(self._known.values())
-        if any(b" " in text for text in self._forms):
-            self._breaks = _ENDS_LINES
+        ends = _ENDS.difference(*self._forms)
+        self._breaks = bytes(byte in ends for byte in range(256))
         longest = max([self._escapes.widest, 1, *map(len, self._forms)])
         # By powers of two: how far it reaches says next to nothing about the credential's length.
         self._reach = max(_REACH, 1 << (longest - 1).bit_length())
@@ -114,16 +116,14 @@ class Scrubber:
     def _open_at(self, text: bytes, position: int) -> int:
         """Where, from `position` on, the end of the text begins in which a credential could begin."""
         start = max(position, len(text) - self._reach)
-        breaks = text[start:].translate(self._breaks)
-        last = breaks.rfind(_BREAK)
-        while last >= 0 and _is_fold(text, start + last):
-            last = breaks.rfind(_BREAK, 0, last)
-        return start + last + 1
-
-
-def _is_fold(text: bytes, at: int) -> bool:
-    """Tell whether a line end stands behind `=`, as quoted-printable breaks lines anywhere."""
-    return text[at] in b"\r\n" and text[max(0, at - 2) : at].endswith((b"=", b"=\r"))
+        # There is no break in what was held, but it may end in what makes a fold of one.
+        seen = len(self._held)
+        seen -= 1 if self._held.endswith(b"=") else 2 if self._held.endswith(b"=\r") else 0
+        fresh = text[max(start, seen) :]
+        for fold in _FOLDS:
+            fresh = fresh.replace(fold, bytes(len(fold)))
+        last = fresh.translate(self._breaks).rfind(_BREAK)
+        return start if last < 0 else len(text) - len(fresh) + last + 1
 
 
 class _Search:
