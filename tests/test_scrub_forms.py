@@ -16,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from seks_addon.scrub import Known, Scrubber
+from seks_addon.scrub.escapes import _Form
 from tests.samples import KEY, TOKEN
 from tests.test_scrub import CUTS, chunks
 
@@ -274,6 +275,20 @@ def test_the_time_says_nothing(form: str) -> None:
     for missing in range(3, len(key)):
         assert not stream._search(b"[" + FORMS[form](key[:-missing]) + b"]")._finders
     assert stream._search(b"[" + FORMS[form](key) + b"]")._finders
+
+
+def test_nothing_is_compared_but_behind_the_end() -> None:
+    """Its end is in the text, so its forms are looked for: what else begins as it does is passed over."""
+    stream = Scrubber([Known(KEY, STAND_IN)])
+    guess = KEY[:-1] + "!"
+
+    finders = stream._search(FORMS["json, all"](guess) + json_escaped(KEY[-6:]) + b" " + FORMS["json"](guess))._finders
+
+    forms = [finder for finder in finders if isinstance(finder, _Form)]
+    assert forms
+    for form in forms:
+        assert not list(form.find(json_escaped(guess) * 20 + json_escaped(KEY[-6:])))
+        assert re.fullmatch(form._part(0).pattern, json_escaped(KEY[-6:])[::-1])
 
 
 @pytest.mark.parametrize("before", range(3))

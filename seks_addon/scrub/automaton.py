@@ -28,9 +28,9 @@ class Automaton:
     """Looks for at most 40 patterns; without `decoys`, for any number that begin with the same byte."""
 
     def __init__(self, patterns: Iterable[bytes], *, decoys: bool = True) -> None:
-        self._patterns = [*patterns]
+        self.patterns = [*patterns]
         self._built = BytesAhoCorasick(
-            [*self._patterns, *(_DECOYS if decoys else ())],
+            [*self.patterns, *(_DECOYS if decoys else ())],
             matchkind=MatchKind.LeftmostLongest,
             implementation=Implementation.NoncontiguousNFA,
         )
@@ -43,4 +43,4 @@ class Automaton:
     def places(self, text: bytes) -> list[tuple[int, int]]:
         """Give where patterns begin and end in a text; where some overlap, one of them."""
         found = self._built.find_matches_as_indexes(text)
-        return [(start, end) for number, start, end in found if number < len(self._patterns)]
+        return [(start, end) for number, start, end in found if number < len(self.patterns)]

@@ -6,12 +6,14 @@ goes through one of them twice. So there is no list of forms but a pattern for e
 finite automaton: one look at each byte, whatever the text is full of, which a host may choose to annoy others.
 """
 
+import heapq
 import html.entities
 import itertools
+import re
 import secrets
 import string
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import cache, cached_property, lru_cache
 from typing import Final
 
@@ -40,6 +42,10 @@ _BACKSLASH: Final = r"\\{1,3}"
 _PERCENT: Final = "%(?:25)?"
 _AMPERSAND: Final = "&(?:amp;)?"
 _FOLD: Final = r"(?:=\r?\n)?"
+#: What patterns are made of here, and how often it stands there.
+_ATOM: Final = re.compile(r"(\(\?:|\\x[0-9a-f]{2}|\\.|\[[^]]*\]|[^\\])(\?|\{[0-9,]+\})?")
+#: So many forms are looked for, of which one ends in a text: about those of a credential.
+_BATCH: Final = 8
 
 
 def _names() -> dict[str, list[str]]:
@@ -68,12 +74,15 @@ class Escapes:
                     self._forms.setdefault(text, _Form(text, special, instead))
         # Nobody would escape a letter or a digit; so it costs little that the search doesn't tell which are there.
         self._special = frozenset().union(*(form.escaped - _ALPHANUMERIC for form in self._forms.values()))
+        self._batches = [_Batch(forms) for forms in itertools.batched(self._forms.values(), _BATCH)]
         #: How long what is found may be, in bytes.
         self.widest = max((_WIDEST * len(form.text.encode()) for form in self._forms.values()), default=0)
 
     def finders(self, text: bytes) -> "Iterable[_Form]":
         """Give what can find something in a text, which mostly is nothing."""
-        return self._forms.values() if self._may_be_in(text) else ()
+        if not self._may_be_in(text):
+            return ()
+        return [form for batch in self._batches if batch.ends.search(text) for form in batch.forms]
 
     def _may_be_in(self, text: bytes) -> bool:
         if not self._forms or not any(lead in text for lead in _LEADS):
@@ -86,7 +95,7 @@ class Escapes:
 
     @cached_property
     def _ends(self) -> "re2._Regexp":
-        return _compiled("|".join(form.pattern(len(form.text) - _END, len(form.text)) for form in self._forms.values()))
+        return _any_end(self._forms.values())
 
 
 def _is_dense(text: bytes) -> bool:
@@ -95,8 +104,27 @@ def _is_dense(text: bytes) -> bool:
     return len(sample) > _DENSE and sum(map(sample.count, _LEADS)) * _DENSE > len(sample)
 
 
+class _Batch:
+    """Some of the forms, so that where one of them ends, not all are looked for."""
+
+    def __init__(self, forms: Sequence["_Form"]) -> None:
+        self.forms = forms
+
+    @cached_property
+    def ends(self) -> "re2._Regexp":
+        return _any_end(self.forms)
+
+
+def _any_end(forms: Iterable["_Form"]) -> "re2._Regexp":
+    return _compiled("|".join(_FOLD.join(map(form.ways, form.text[-_END:])) for form in forms))
+
+
 class _Form:
-    """What is looked for, which of its characters may be `escaped`, and what is written instead."""
+    """What is looked for, which of its characters may be `escaped`, and what is written instead.
+
+    It is read backwards, from where its end is. Reading forwards would go along with whatever begins as it does, which
+    takes time: somebody else's guess would, where the credential is in the same text.
+    """
 
     def __init__(self, text: str, escaped: Set[str], instead: bytes) -> None:
         self.text = text
@@ -104,37 +132,78 @@ class _Form:
         self._instead = instead
         self._compiled: list[re2._Regexp] = []
 
-    def pattern(self, first: int, end: int) -> str:
-        """The pattern of some of its characters."""
-        return _FOLD.join(_any_way(c) if c in self.escaped else c for c in self.text[max(0, first) : end])
+    def ways(self, character: str) -> str:
+        """A pattern for all ways to write a character of it."""
+        return _any_way(character) if character in self.escaped else character
 
     def find(self, text: bytes, position: int = 0) -> Iterator[Match]:
         """Give the matches from `position` on, without overlaps."""
-        while match := self._part(0).search(text, position):
-            start, end = match.span()
-            for number in range(1, len(self._borders) - 1):
-                if (match := self._part(number).match(text, end)) is None:
-                    break
-                end = match.end()
-            if match:
-                yield Match(start, end, self._instead)
-            position = end if match else start + 1
+        back = text[::-1]
+        found: list[tuple[int, int]] = []
+        at = 0
+        while end := self._part(0).search(back, at, len(text) - position):
+            at = end.start()
+            if (start := self._start(back, at, position)) is not None:
+                found.append((start, at - len(text)))
+            at += 1
+        heapq.heapify(found)
+        while found:
+            first, end_back = heapq.heappop(found)
+            if first >= position:
+                position = -end_back
+                yield Match(first, position, self._instead)
+            elif (start := self._start(back, len(text) + end_back, position)) is not None:
+                # What was found last ends within it, and another one begins behind that.
+                heapq.heappush(found, (start, end_back))
+
+    def _start(self, back: bytes, at: int, position: int) -> int | None:
+        """Where, from `position` on, what ends there begins, if anything does."""
+        for number in range(len(self._borders) - 1):
+            if (match := self._part(number).match(back, at, len(back) - position)) is None:
+                return None
+            at = match.end()
+        return len(back) - at
 
     def _part(self, number: int) -> "re2._Regexp":
-        # One after the other: most is compiled where all before it was found.
+        # One after the other: most is compiled where all behind it was found.
         while number >= len(self._compiled):
-            first, end = self._borders[len(self._compiled) :][:2]
-            self._compiled.append(_compiled((_FOLD if first else "") + self.pattern(first, end)))
+            end, first = self._borders[len(self._compiled) :][:2]
+            parts = [_backwards(self.ways(character)) for character in reversed(self.text[first:end])]
+            fold = _backwards(_FOLD)
+            self._compiled.append(_compiled((fold if number else "") + fold.join(parts)))
         return self._compiled[number]
 
     @cached_property
     def _borders(self) -> list[int]:
-        """Where its parts begin, and where the last one ends: such that where one ends depends on itself alone."""
-        borders = [0]
-        for index in range(1, len(self.text)):
-            if index - borders[-1] >= _PART and _ALPHANUMERIC.issuperset(self.text[index - 1 : index + 1]):
+        """Where its parts end, from the last to the first: such that where one begins depends on itself alone."""
+        text, borders = self.text, [len(self.text)]
+        for index in range(len(text) - 1, 0, -1):
+            if (
+                borders[-1] - index >= (_PART if borders[1:] else _END)
+                and _ALPHANUMERIC.issuperset(text[index - 1 : index + 1])
+                and not any(lead in text[max(0, index - _WIDEST) : index].encode() for lead in _LEADS)
+            ):
                 borders.append(index)
-        return [*borders, len(self.text)]
+        return [*borders, 0]
+
+
+@cache
+def _backwards(pattern: str) -> str:
+    """The pattern of the same texts, last byte first."""
+    groups: list[list[list[str]]] = [[[]]]
+    for one, times in _ATOM.findall(pattern):
+        if one == "(?:":
+            groups.append([[]])
+        elif one == "|":
+            groups[-1].append([])
+        else:
+            atom = f"(?:{_alternatives(groups.pop())})" if one == ")" else one
+            groups[-1][-1].append(atom + times)
+    return _alternatives(groups.pop())
+
+
+def _alternatives(group: list[list[str]]) -> str:
+    return "|".join("".join(reversed(atoms)) for atoms in group)
 
 
 def _compiled(pattern: str) -> "re2._Regexp":

@@ -5,6 +5,7 @@ begins the very credential, one could read this off the pieces that come out, ch
 so where they are cut depends on the text alone.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
@@ -33,7 +34,8 @@ class Scrubber:
     def __init__(self, credentials: Iterable[Known] = ()) -> None:
         self._known: dict[str, Known] = {}
         self._forms: dict[bytes, Form] = {}
-        self._ends: list[Automaton] = []
+        #: What finds ends of forms, and the forms that end so.
+        self._ends: list[tuple[Automaton, list[Form]]] = []
         self._escapes = Escapes(())
         #: Makes a break of a byte, and nothing of any other.
         self._breaks = bytes(256)
@@ -57,7 +59,13 @@ class Scrubber:
         for text, instead in pairs:
             if text:
                 self._forms.setdefault(text, Form(text, instead))
-        self._ends = Automaton.groups({form.end for form in self._forms.values()})
+        by_end = defaultdict(list)
+        for form in self._forms.values():
+            by_end[form.end].append(form)
+        self._ends = [
+            (automaton, [form for end in automaton.patterns for form in by_end[end]])
+            for automaton in Automaton.groups(by_end)
+        ]
         self._escapes = Escapes(self._known.values())
         ends = _ENDS.difference(*self._forms)
         self._breaks = bytes(byte in ends for byte in range(256))
@@ -110,7 +118,7 @@ class Scrubber:
         return b"".join([*clean, text[position:]]) if clean else text
 
     def _search(self, text: bytes) -> "_Search":
-        plain = self._forms.values() if any(automaton.places(text) for automaton in self._ends) else ()
+        plain = [form for automaton, forms in self._ends if automaton.places(text) for form in forms]
         return _Search([*plain, *self._escapes.finders(text)], text)
 
     def _open_at(self, text: bytes, position: int) -> int:
