@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from seks_addon.scrub import Known, Scrubber
 from seks_addon.scrub.escapes import _Form
+from seks_addon.scrub.forms import base64_core
 from tests.samples import KEY, TOKEN
 from tests.test_scrub import CUTS, chunks
 
@@ -301,6 +302,21 @@ def test_base64_goes_on_behind_it(before: int) -> None:
     assert count == 1
     assert b'"user": "someone who reads on"' in base64.b64decode(clean)
     assert KEY.encode()[:8] not in base64.b64decode(clean)
+
+
+@pytest.mark.parametrize("length", [1, 100, 45_000, 45_001, 45_002])
+def test_a_user_name_of_any_length(length: int) -> None:
+    """It is gone from the Basic pair, and no more is held back because the agent's part of that is long."""
+    pairs = [base64.b64encode(f"{'u' * length}:{value}".encode()) for value in (KEY, TOKEN)]
+    stream = Scrubber([Known(KEY, TOKEN, ((pairs[0], pairs[1]),))])
+
+    clean = stream.feed(b"[" + pairs[0] + b"]") + stream.feed(b"x" * 10_000)
+
+    assert len(clean) > len(pairs[1]) + 1000
+    clean += stream.finish()
+    assert stream.count == 1
+    assert not any(base64_core(KEY.encode(), before)[:-2] in clean for before in range(3))
+    assert length > 1000 or pairs[1] in clean
 
 
 def test_utf16_in_either_order() -> None:

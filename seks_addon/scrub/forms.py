@@ -14,6 +14,9 @@ from seks_addon.scrub.automaton import Match
 
 #: A shorter rest of base64 is found in texts that have nothing to do with the credential.
 _MIN_CORE: Final = 6
+#: How long a form may be besides what the credential takes up in it, and how much a byte of that may, in bytes.
+_MAX_RENDERED: Final = 256
+_WIDEST: Final = 6
 _TO_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
@@ -46,6 +49,14 @@ class Known:
         yield value.hex().upper().encode(), stand_in.hex().upper().encode()
         yield from self._utf16()
         yield from self._base64()
+
+    def is_found_in(self, rendered: bytes) -> bool:
+        """Tell whether a form is so long that most of it is the agent's own: a Basic pair with a user name to match.
+
+        The credential's own base64 is found in it. What is as long as the agent likes would be held back, and searched
+        with every byte that comes.
+        """
+        return len(self.value) >= _MIN_CORE and len(rendered) > _MAX_RENDERED + _WIDEST * len(self.value.encode())
 
     def encoded(self) -> Iterator[tuple[bytes, bytes]]:
         """Give those whose letters and digits nobody would escape."""

@@ -48,8 +48,8 @@ class Scrubber:
         """Look for these too, from the next bytes on; a form that is known already keeps its stand-in."""
         before = dict(self._known)
         for one in credentials:
-            known = self._known.get(one.value, one)
-            new = tuple(pair for pair in one.rendered if pair not in known.rendered)
+            known = self._known.get(one.value) or replace(one, rendered=())
+            new = tuple(pair for pair in one.rendered if pair not in known.rendered and not one.is_found_in(pair[0]))
             self._known[one.value] = replace(known, rendered=known.rendered + new)
         if self._known == before or not self._known:
             return
