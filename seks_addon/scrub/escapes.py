@@ -29,6 +29,8 @@ _LEADS: Final = b"%=\\&"
 _DENSE: Final = 24
 #: One byte in so many is looked at to know.
 _SAMPLE: Final = 61
+#: Nor in a text so short, once it is compiled what they are looked for with.
+_SHORT: Final = 4096
 #: So few escapes are looked at one by one.
 _FEW: Final = 16
 #: So many characters, the last ones, decide whether there is anything to look for.
@@ -87,7 +89,8 @@ class Escapes:
     def _may_be_in(self, text: bytes) -> bool:
         if not self._forms or not any(lead in text for lead in _LEADS):
             return False
-        if not _is_dense(text):
+        is_quick = len(text) < _SHORT and "_ends" in vars(self)
+        if not is_quick and not _is_dense(text):
             places = [place for automaton in _beginnings(self._special) for place in automaton.places(text)]
             if len(places) < _FEW:
                 return any(self._ends.search(text, start - self.widest, end + self.widest) for start, end in places)
