@@ -146,7 +146,7 @@ class _Form:
         at = 0
         while end := self._part(0).search(back, at, len(text) - position):
             at = end.start()
-            if (start := self._start(back, at, position)) is not None:
+            if (start := self._start(back, end.end(), position, 1)) is not None:
                 found.append((start, at - len(text)))
             at += 1
         heapq.heapify(found)
@@ -159,9 +159,9 @@ class _Form:
                 # What was found last ends within it, and another one begins behind that.
                 heapq.heappush(found, (start, end_back))
 
-    def _start(self, back: bytes, at: int, position: int) -> int | None:
-        """Where, from `position` on, what ends there begins, if anything does."""
-        for number in range(len(self._borders) - 1):
+    def _start(self, back: bytes, at: int, position: int, part: int = 0) -> int | None:
+        """Where, from `position` on, what ends there begins, if anything does; from a part of it on."""
+        for number in range(part, len(self._borders) - 1):
             if (match := self._part(number).match(back, at, len(back) - position)) is None:
                 return None
             at = match.end()
