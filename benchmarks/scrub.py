@@ -51,7 +51,7 @@ def _texts() -> dict[str, bytes]:
         "base64": base64.b64encode(noise),
         "hex": noise.hex().encode(),
         # What somebody would choose who wants to keep the proxy busy.
-        "escapes": b"".join(b"%%%02x" % byte for byte in KEY.encode()[:-1]) * CHUNK,
+        "escapes": b"".join(b"%%%02x" % byte for byte in KEY.encode()[:20]) * CHUNK,
     }
     return {kind: text[:CHUNK] for kind, text in texts.items()}
 

@@ -241,6 +241,7 @@ class SeksAddon:
             raise Refused("request_malformed", "TRACE is not passed on.")
         enter(flow, exchange, self.service())
         assert exchange.origin is not None and exchange.scheme is not None and session.agent is not None
+        exchange.judged_at = self.service().vault.version
         decision = decide(
             exchange.head, exchange.origin, exchange.scheme, session.agent, self.service().vault.tokens.resolve, now()
         )
@@ -296,11 +297,19 @@ class SeksAddon:
         # A connection may have been waited for, as long as the agent liked.
         vault = self.service().vault
         vault.refresh()
-        agent = require_enabled(vault.agents.by_id(exchange.session.agent.id))
-        check_again(exchange.substitutions, exchange.origin, agent, vault.tokens.resolve, now())
+        if vault.version != exchange.judged_at:
+            agent = require_enabled(vault.agents.by_id(exchange.session.agent.id))
+            check_again(exchange.substitutions, exchange.origin, agent, vault.tokens.resolve, now())
         if not self.service().upstream.is_verified_for(flow.server_conn, exchange.origin):
             raise Refused("upstream_untrusted")
         exchange.inject(flow.request, self.service().reveal)
+
+    @fails_closed(shut.nothing)
+    def seks_sent(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None and exchange.guarded and not exchange.finished and exchange.refusal is None:
+            # It takes a while, which here doesn't delay the answer. What fails is tried again when that comes.
+            exchange.learn_credentials(self.service())
 
     @fails_closed(shut.nothing)
     def seks_malformed(self, data: Malformed) -> None:
@@ -320,10 +329,8 @@ class SeksAddon:
         if flow.response.status_code == 101 and exchange.handshake is not None:
             exchange.conversation = Conversation(exchange, self.service())
         if exchange.guarded:
-            assert exchange.origin is not None and exchange.session.agent is not None
-            used = [substitution.grant.secret_id for substitution in exchange.substitutions]
-            known = self.service().credentials_at(exchange.origin, exchange.session.agent, but=used)
-            exchange.answer.scrubber.add(known)
+            self.service().vault.refresh()
+            exchange.learn_credentials(self.service())
         exchange.prepare_answer(flow.request, flow.response)
 
     @fails_closed(shut.nothing)

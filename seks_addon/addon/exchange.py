@@ -29,6 +29,7 @@ from seks_addon.vault import Grant
 
 if TYPE_CHECKING:
     from seks_addon.addon.conversation import Conversation
+    from seks_addon.addon.service import Service
 
 logger = logging.getLogger("seks.proxy")
 
@@ -54,9 +55,9 @@ class Exchange:
     `refusal` is what the request is answered with instead of being sent on, `answered` says that it was. `judged` are
     the request's headers as they were decided upon, which is what the indexes of `substitutions` are for.
     `body_places` are those in which a token may stand in the body, which is then read whole before the request is
-    sent on. `guarded`: the host may know a credential of the agent's, from this request or from another. `handshake`
-    is the head of a request that asks for a WebSocket, as it is sent but for the tokens; `conversation` is what came
-    of it.
+    sent on. `guarded`: the host may know a credential of the agent's, from this request or from another. `judged_at` is
+    the vault's version then. `handshake` is the head of a request that asks for a WebSocket, as it is sent but for the
+    tokens; `conversation` is what came of it.
     """
 
     session: Session
@@ -73,9 +74,11 @@ class Exchange:
     started: float = field(default_factory=time.monotonic)
     request_bytes: int = 0
     guarded: bool = False
+    judged_at: int | None = None
     answer: Answer = field(default_factory=Answer)
     finished: bool = False
     answered: bool = False
+    _learned_at: int | None = None
     _intents: list[tuple[Record, int]] = field(default_factory=list)
     _as_sent: tuple[bytes, tuple[tuple[bytes, bytes], ...], bytes | None] | None = None
 
@@ -171,6 +174,18 @@ class Exchange:
         return [chunk] if chunk else []
 
     # What comes back.
+
+    def learn_credentials(self, service: "Service") -> None:
+        """Have the answer searched for each credential that the host may know; nothing to do if the vault is as it was.
+
+        Raises `SeksError` where the vault can't be read.
+        """
+        if self._learned_at == service.vault.version:
+            return
+        assert self.origin is not None and self.session.agent is not None
+        used = [substitution.grant.secret_id for substitution in self.substitutions]
+        self.answer.scrubber.add(service.credentials_at(self.origin, self.session.agent, but=used))
+        self._learned_at = service.vault.version
 
     def pass_answer(self, chunk: bytes) -> list[bytes]:
         """Give what is clean of the next bytes of the answer's body; raises `Refused`, and keeps why."""

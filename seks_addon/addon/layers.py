@@ -65,6 +65,14 @@ class SeksInjectHook(commands.StartHook):
     flow: http.HTTPFlow
 
 
+@dataclass
+class SeksSentHook(commands.StartHook):
+    """A request was sent unless it was refused: now the host works, and there is time for what its answer needs."""
+
+    flow: http.HTTPFlow
+    blocking = False
+
+
 @dataclass(frozen=True)
 class Claim:
     """What an absolute-form target said, before mitmproxy rewrote it. `authority` is None for origin form."""
@@ -154,12 +162,15 @@ class SeksHttpStream(HttpStream):
             return
         yield SendHttp(RequestHeaders(self.stream_id, self.flow.request, end_stream=False), self.context.server)
         self._restore()
+        yield SeksSentHook(self.flow)
         self.client_state = self.state_stream_request_body
 
     @expect(RequestData, RequestTrailers, RequestEndOfMessage)
     def state_consume_request_body(self, event: events.Event) -> Commands:
         yield from super().state_consume_request_body(event)
         self._restore()
+        if isinstance(event, RequestEndOfMessage):
+            yield SeksSentHook(self.flow)
         if len(self.request_body_buf) > MAX_BODY:
             self.request_body_buf.clear()
             yield from self._refuse(Refused("body_too_large"))

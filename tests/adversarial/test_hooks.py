@@ -25,6 +25,7 @@ WHEN = ("before", "after")
 #: Where a failure comes too late to stop the credential, which went to its own host and nowhere else.
 AFTER_SENDING = {
     "request",
+    "seks_sent",
     "responseheaders",
     "response",
     "error",
@@ -41,6 +42,8 @@ AFTER_SENDING = {
 HARMLESS = {
     *((place, when) for place in ("response", "client_disconnected", "AuditWriter.outcome") for when in WHEN),
     ("tls_established_server", "after"),
+    # It only makes ready what the answer will need.
+    *(("seks_sent", when) for when in WHEN),
 }
 #: Where it is the record itself that fails: it is made at the next start.
 UNRECORDED = {("AuditWriter.intent", "after"), ("AuditWriter.outcome", "before")}
@@ -63,7 +66,7 @@ UNUSED = {
 def test_every_hook_is_guarded() -> None:
     """Each method of the add-on that mitmproxy may call for a connection fails closed."""
     lifecycle = {"load", "configure", "running", "done"}
-    known = {*hooks.all_hooks, "seks_inject", "seks_malformed", "seks_piece"}
+    known = {*hooks.all_hooks, "seks_inject", "seks_malformed", "seks_piece", "seks_sent"}
 
     assert {name for name in vars(SeksAddon) if name in known} - lifecycle == set(HOOKS)
 
