@@ -1,9 +1,11 @@
 """The hooks. Decide first, inject last; whatever goes wrong, nothing is forwarded."""
 
+import asyncio
+import contextlib
 import logging
 import weakref
 from collections.abc import Set
-from typing import Any
+from typing import Any, Final
 
 from mitmproxy import connection, ctx, exceptions, http, tls
 from mitmproxy.net.tls import starts_like_tls_record
@@ -44,6 +46,9 @@ from seks_addon.refusal import Refused
 from seks_addon.timing import now
 
 logger = logging.getLogger("seks.proxy")
+
+#: When what an answer will need is made ready, behind the request, in seconds.
+_LEISURE: Final = 0.002
 
 
 class SeksAddon:
@@ -307,9 +312,15 @@ class SeksAddon:
     @fails_closed(shut.nothing)
     def seks_sent(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
-        if exchange is not None and exchange.guarded and not exchange.finished and exchange.refusal is None:
-            # It takes a while, which here doesn't delay the answer. What fails is tried again when that comes.
-            exchange.learn_credentials(self.service())
+        if exchange is not None and exchange.guarded:
+            # A little later: what others wait for goes first.
+            asyncio.get_running_loop().call_later(_LEISURE, self._learn, exchange)
+
+    def _learn(self, exchange: Exchange) -> None:
+        if not exchange.finished and exchange.refusal is None:
+            # What fails here is tried again when the answer comes, and dealt with there.
+            with contextlib.suppress(Exception):
+                exchange.learn_credentials(self.service())
 
     @fails_closed(shut.nothing)
     def seks_malformed(self, data: Malformed) -> None:
