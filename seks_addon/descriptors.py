@@ -7,9 +7,9 @@ from typing import Final
 
 logger = logging.getLogger("seks.proxy")
 
-#: For the databases, the log, lookups, and connections that are being closed.
-_SPARE: Final = 256
-#: The agent's side and the host's.
+#: For the databases, the log, 128 lookups, 64 clients that are turned away, and 100 that are taken at once.
+_SPARE: Final = 384
+#: The agent's side and the host's: as many of the one as of the other may be open.
 _EACH: Final = 2
 
 

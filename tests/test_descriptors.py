@@ -17,9 +17,9 @@ print(make_room(wanted), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 @pytest.mark.parametrize(
     ("limits", "room"),
     [
-        ((256, 4096, 1024), "1024 2304"),
+        ((256, 4096, 1024), "1024 2432"),
         ((3000, 4096, 1024), "1024 3000"),
-        ((256, 1024, 1024), "384 1024"),
+        ((256, 1024, 1024), "320 1024"),
         ((64, 64, 1024), "1 64"),
     ],
     ids=str,

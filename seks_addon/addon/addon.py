@@ -214,6 +214,7 @@ class SeksAddon:
             raise Refused("egress_denied", "A connection was asked for that no request is for.")
         remember_address(data.server)
         self.service().check_egress(origin)
+        self.service().connections.open(data.client, data.server)
         await self.service().upstream.pin(data.server, origin, session.agent.id if session.agent else "")
 
     @fails_closed(shut.handshake)

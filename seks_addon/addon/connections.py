@@ -1,15 +1,17 @@
-"""The clients' connections: how many there are, and how long they may keep the proxy waiting."""
+"""Clients' connections, and those to hosts: how many there are, and how long they may keep the proxy waiting."""
 
 import asyncio
 import contextlib
 import logging
 import weakref
+from functools import partial
 from typing import Final
 
-from mitmproxy.connection import Client
+from mitmproxy.connection import Client, Server
 from mitmproxy.net.http import http1
 
 from seks_addon.addon.admission import Admission
+from seks_addon.addon.allotment import Allotment
 from seks_addon.addon.exchange import new_request_id
 from seks_addon.addon.pace import Share
 from seks_addon.addon.patience import patience_of
@@ -32,6 +34,8 @@ class Connections:
 
     def __init__(self, total: int, each: int) -> None:
         self._admission = Admission(total, each)
+        # An HTTP/2 client can ask for a hundred of them.
+        self._to_hosts = Allotment(total, each)
         self._open: dict[str, tuple[SeksConnectionHandler, Session]] = {}
         self._shares: weakref.WeakValueDictionary[str, Share] = weakref.WeakValueDictionary()
         self._turning_away = 0
@@ -69,6 +73,20 @@ class Connections:
         """Note which agent a client is; raises `Refused` where that one has too many connections."""
         self._admission.name(client.id, agent)
         self._open[client.id][0].belong(self._share(agent))
+
+    def open(self, client: Client, host: Server) -> None:
+        """Count a connection to a host; raises `Refused` where the client's agent, or all agents, have too many."""
+        handler, session = self._open[client.id]
+        assert session.agent is not None
+        whose = session.agent.id
+        if not self._to_hosts.has_room(whose):
+            raise Refused(
+                "overloaded",
+                "This agent, or all agents together, have too many connections to hosts.",
+                hint="Ask for less at once, or start the proxy with a higher --max-connections-per-agent.",
+            )
+        self._to_hosts.take(whose)
+        handler.when_closed(host, partial(self._to_hosts.give_back, whose))
 
     def _share(self, whose: str) -> Share:
         return self._shares.setdefault(whose, Share())

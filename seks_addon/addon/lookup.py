@@ -5,9 +5,9 @@ import contextlib
 import ipaddress
 import socket
 import threading
-from collections import Counter
 from typing import Final
 
+from seks_addon.addon.allotment import Allotment
 from seks_addon.destination.address import Address
 from seks_addon.refusal import Refused
 
@@ -22,17 +22,15 @@ class Lookups:
     """The lookups of one event loop."""
 
     def __init__(self) -> None:
-        self._running: Counter[str] = Counter()
+        self._running = Allotment(LOOKUPS, LOOKUPS_AN_AGENT)
 
     async def addresses(self, host: str, port: int, agent: str) -> list[Address]:
         """All addresses of `host`, asked for on behalf of `agent`; raises `Refused`."""
-        if self._running[agent] >= LOOKUPS_AN_AGENT:
-            raise Refused("overloaded", "Too many of this agent's host names are being looked up.")
-        if self._running.total() >= LOOKUPS:
-            raise Refused("overloaded", "Too many host names are being looked up.")
+        if not self._running.has_room(agent):
+            raise Refused("overloaded", "Too many host names are being looked up, by this agent or in all.")
         answer: asyncio.Future[list[Address] | None] = asyncio.get_running_loop().create_future()
         # Counted until the thread ends, not until somebody stops waiting for it.
-        self._running[agent] += 1
+        self._running.take(agent)
         # A daemon: the end of the process doesn't wait for a name server.
         threading.Thread(target=self._work, args=(host, port, agent, answer), name="seks-lookup", daemon=True).start()
         with contextlib.suppress(TimeoutError):
@@ -50,8 +48,6 @@ class Lookups:
             answer.get_loop().call_soon_threadsafe(self._ended, agent, answer, found)
 
     def _ended(self, agent: str, answer: asyncio.Future[list[Address] | None], found: list[Address] | None) -> None:
-        self._running[agent] -= 1
-        if not self._running[agent]:
-            del self._running[agent]
+        self._running.give_back(agent)
         if not answer.done():
             answer.set_result(found)

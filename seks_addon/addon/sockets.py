@@ -12,6 +12,7 @@ import contextlib
 import socket
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Literal
 
@@ -56,6 +57,7 @@ class SeksConnectionHandler(ProxyConnectionHandler):
     def prepare(self) -> None:
         """What `__init__` would do."""
         self._opening: set[Connection] = set()
+        self._when_closed: dict[Connection, Callable[[], None]] = {}
         self._hooks = 0
         self._kept = 0
         self._moved = asyncio.Event()
@@ -182,18 +184,27 @@ class SeksConnectionHandler(ProxyConnectionHandler):
             self.transports.setdefault(connection, transport)
             self._let_go(connection)
 
+    def when_closed(self, connection: Connection, call: Callable[[], None]) -> None:
+        """Call back when there is no socket any more, or there was none."""
+        self._when_closed[connection] = call
+
     def _let_go(self, connection: Connection) -> None:
         transport = self.transports.pop(connection, None)
+        lingers = False
         if transport is not None and isinstance(transport.writer, asyncio.StreamWriter):
             connection.state = ConnectionState.CLOSED
-            close(transport.writer)
+            lingers = close(transport.writer)
+        if call := self._when_closed.pop(connection, None):
+            asyncio.get_running_loop().call_later(LINGER if lingers else 0, call)
 
 
-def close(writer: asyncio.StreamWriter) -> None:
-    """Close for good, even where the other side doesn't read what is still to be sent."""
+def close(writer: asyncio.StreamWriter) -> bool:
+    """Close for good, even where the other side doesn't read what is still to be sent; tells whether that waits."""
     writer.close()
-    if writer.transport.get_write_buffer_size():
+    lingers = bool(writer.transport.get_write_buffer_size())
+    if lingers:
         asyncio.get_running_loop().call_later(LINGER, writer.transport.abort)
+    return lingers
 
 
 def _keep_alive(connection: socket.socket) -> None:

@@ -5,7 +5,9 @@ import contextlib
 import functools
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
@@ -22,12 +24,13 @@ from hyperframe.frame import (
 )
 
 from tests.e2e.test_http2 import H1HOST, H2HOST, bench, host1, host2, proxy, serves  # noqa: F401 - fixtures
-from tests.support.bench import Bench
+from tests.support.bench import Bench, refusal
 from tests.support.h2site import H2Site
 from tests.support.h2wire import H2Wire, h2_tunnel, pseudo
-from tests.support.proxy import wait_for
+from tests.support.proxy import PATIENCE, Proxy, wait_for
 from tests.support.raw import ClosedError, bearer
-from tests.support.upstream import Received, Send
+from tests.support.site import Site
+from tests.support.upstream import Received, Send, Upstream
 
 MIB = 1 << 20
 SIZE = 64 * MIB
@@ -281,6 +284,42 @@ def test_http1_agent_before_a_host_that_does_not_read(bench: Bench, host2: H2Sit
         finally:
             wire._socket.shutdown(2)
             thread.join()
+
+
+def test_connections_to_hosts(host1: Upstream, folder: Path, tmp_path: Path) -> None:  # noqa: F811
+    """An agent's streams to a host that speaks HTTP/1.1 have only so many connections to it; others are served."""
+    asked = threading.Semaphore(0)
+    answer = threading.Event()
+
+    async def silent(_received: Received, send: Send) -> bool:
+        asked.release()
+        await asyncio.to_thread(answer.wait)
+        await send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        return True
+
+    site = Site(tmp_path / "home")
+    site.secret("openai")
+    other, token = site.agent("other"), site.token("openai", agent="other")
+    reach = [*host1.connect_to(), "--upstream-ca", str(host1.write_ca(folder / "host1-ca.pem"))]
+    few = ["--max-connections", "20", "--max-connections-per-agent", "6"]
+    host1.route("GET", "/silent", silent)
+    with Proxy(site, "--http2", *reach, *few) as narrow, contextlib.ExitStack() as stack:
+        stack.callback(answer.set)
+        wire, another = (stack.enter_context(h2_tunnel(narrow, H1HOST)) for _ in range(2))
+        streams = [wire.request("GET", "/silent", host=H1HOST) for _ in range(50)]
+        for _ in range(6):
+            assert asked.acquire(timeout=PATIENCE)
+        while sum(wire.streams[stream].ended for stream in streams) < 44:
+            wire.receive()
+        refusal(another.ask("GET", "/v1/models", host=H1HOST), "overloaded")
+        assert narrow.get(H1HOST, "/v1/models", bearer(token), user=other).status == 200
+        assert not asked.acquire(blocking=False)
+
+        answer.set()
+        codes = Counter(wire.answer(stream).code for stream in streams)
+        assert codes == {None: 6, "overloaded": 44}
+        wire._socket.close()
+        wait_for(lambda: another.ask("GET", "/v1/models", host=H1HOST).status == 200, "room for a connection")
 
 
 def flood(wire: H2Wire, frames: list[Frame], code: ErrorCodes) -> None:
