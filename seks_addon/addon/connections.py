@@ -13,6 +13,7 @@ from mitmproxy.net.http import http1
 from seks_addon.addon.admission import Admission
 from seks_addon.addon.allotment import Allotment
 from seks_addon.addon.exchange import new_request_id
+from seks_addon.addon.holding import allotment, holding_of
 from seks_addon.addon.pace import Share
 from seks_addon.addon.patience import patience_of
 from seks_addon.addon.respond import refusal_response
@@ -36,6 +37,7 @@ class Connections:
         self._admission = Admission(total, each)
         # An HTTP/2 client can ask for a hundred of them.
         self._to_hosts = Allotment(total, each)
+        self._memory = allotment()
         self._open: dict[str, tuple[SeksConnectionHandler, Session]] = {}
         self._shares: weakref.WeakValueDictionary[str, Share] = weakref.WeakValueDictionary()
         self._turning_away = 0
@@ -73,6 +75,7 @@ class Connections:
         """Note which agent a client is; raises `Refused` where that one has too many connections."""
         self._admission.name(client.id, agent)
         self._open[client.id][0].belong(self._share(agent))
+        holding_of(client).belong(self._memory, agent)
 
     def open(self, client: Client, host: Server) -> None:
         """Count a connection to a host; raises `Refused` where the client's agent, or all agents, have too many."""
@@ -99,6 +102,7 @@ class Connections:
             self._forget(client)
 
     def _forget(self, client: Client) -> None:
+        holding_of(client).end()
         self._admission.leave(client.id)
         self._open.pop(client.id, None)
 
@@ -142,7 +146,8 @@ class Connections:
         if session.exchanges:
             # Where requests share a connection, none of them is the last.
             patience.touch()
-        elif patience.is_over() and (writer := handler.writer) is not None and not writer.is_closing():
+        late = holding_of(handler.client).is_over() or (not session.exchanges and patience.is_over())
+        if late and (writer := handler.writer) is not None and not writer.is_closing():
             self._slow += 1
             close(writer)
 

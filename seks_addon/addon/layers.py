@@ -8,9 +8,11 @@
 5. a WebSocket is passed on by SEKS's own layer.
 """
 
+import time
 import weakref
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from mitmproxy import http
 from mitmproxy.connection import Connection, Server
@@ -42,6 +44,7 @@ from mitmproxy.proxy.utils import expect
 
 from seks_addon.addon.exchange import exchange_of, new_request_id
 from seks_addon.addon.guard import as_refusal
+from seks_addon.addon.holding import holding_of
 from seks_addon.addon.http1 import MAX_BUFFERED, SeksHttp1Server, code_of
 from seks_addon.addon.http2 import MAX_STREAMS, SeksHttp2Server
 from seks_addon.addon.patience import patience_of
@@ -93,6 +96,22 @@ class SeksHttpStream(HttpStream):
     """One request and its answer."""
 
     _ended_early = False
+    #: Since when a body comes that is read whole.
+    _body_since: float | None = None
+
+    @property
+    def held(self) -> int:
+        """How many bytes of a body or a message are kept until all of it is there, or longer."""
+        if isinstance(self.child_layer, SeksWebsocketLayer):
+            return self.child_layer.held
+        return len(self.request_body_buf) + len(self.flow.request.data.content or b"")
+
+    @property
+    def held_since(self) -> float | None:
+        """Since when the end of it is waited for."""
+        if isinstance(self.child_layer, SeksWebsocketLayer):
+            return self.child_layer.held_since
+        return self._body_since if self.request_body_buf else None
 
     @expect(RequestHeaders)
     def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
@@ -171,9 +190,13 @@ class SeksHttpStream(HttpStream):
         self._restore()
         if isinstance(event, RequestEndOfMessage):
             yield SeksSentHook(self.flow)
-        if len(self.request_body_buf) > MAX_BODY:
+        if not self.request_body_buf:
+            return
+        self._body_since = self._body_since or time.monotonic()
+        too_large = len(self.request_body_buf) > MAX_BODY
+        if too_large or not holding_of(self.context.client).has_room:
             self.request_body_buf.clear()
-            yield from self._refuse(Refused("body_too_large"))
+            yield from self._refuse(Refused("body_too_large" if too_large else "overloaded"))
 
     @expect(ResponseHeaders)
     def state_wait_for_response_headers(self, event: ResponseHeaders) -> Commands:
@@ -322,10 +345,19 @@ class SeksHttpLayer(PressuredLayer):
                     # A head, or the line of a chunk, that doesn't end.
                     yield commands.CloseConnection(event.connection)
             yield from self.settle()
+            self._count_held()
         except Exception as error:  # noqa: BLE001
             # mitmproxy would log it with its text, and leave the client waiting. HTTP/1 trailers end here.
             as_refusal("http layer", error)
             yield commands.CloseConnection(self.context.client)
+
+    def _count_held(self) -> None:
+        streams = cast("Collection[SeksHttpStream]", self.streams.values())
+        if any(stream.flow.request.method == "CONNECT" for stream in streams):
+            # What is in the tunnel counts for itself.
+            return
+        since = [stream.held_since for stream in streams if stream.held_since is not None]
+        holding_of(self.context.client).holds(sum(stream.held for stream in streams), min(since, default=None))
 
     def _is_forgotten(self, connection: Connection) -> bool:
         return (

@@ -20,6 +20,7 @@ from mitmproxy.connection import Connection, ConnectionState, Server
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 
+from seks_addon.addon.holding import holding_of
 from seks_addon.addon.http2 import MAX_STREAMS
 from seks_addon.addon.pace import Pace, Share
 
@@ -106,14 +107,21 @@ class SeksConnectionHandler(ProxyConnectionHandler):
             # A host is read as fast as the client reads; whether it reads itself is another matter.
             await self._drain(self.client)
             return
+        holding = holding_of(self.client)
+        holding.sends(sum(map(self._unsent, self.transports)))
         for connection in list(self.transports):
             await self._drain(connection)
+        holding.sends(0)
         while self._is_waiting():
             if self._kept < KEPT:
                 return
             self._moved.clear()
             await self._moved.wait()
         self._kept = 0
+
+    def _unsent(self, connection: Connection) -> int:
+        writer = self.transports[connection].writer
+        return writer.transport.get_write_buffer_size() if isinstance(writer, asyncio.StreamWriter) else 0
 
     async def _drain(self, connection: Connection) -> None:
         transport = self.transports.get(connection)

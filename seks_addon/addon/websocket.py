@@ -6,6 +6,7 @@ says is held until it is a whole message, as a token may stand in it, and goes o
 
 import codecs
 import contextlib
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,7 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, Tex
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
 
+from seks_addon.addon.holding import holding_of
 from seks_addon.refusal import Refused
 
 Commands = layer.CommandGenerator[None]
@@ -70,6 +72,16 @@ class SeksWebsocketLayer(layer.Layer):
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._ended = False
 
+    @property
+    def held(self) -> int:
+        """What is kept of a message of the agent's."""
+        return self._from_agent.cost
+
+    @property
+    def held_since(self) -> float | None:
+        """Since when its end is waited for."""
+        return self._from_agent.since
+
     def _handle_event(self, event: events.Event) -> Commands:
         if self._ended:
             return
@@ -102,6 +114,8 @@ class SeksWebsocketLayer(layer.Layer):
             yield from self._end(CloseReason.MESSAGE_TOO_BIG, "the message is too long for the proxy")
             return
         if not said.message_finished:
+            if not holding_of(self.context.client).has_room:
+                yield from self._end(CloseReason.TRY_AGAIN_LATER, "the proxy is at its limit")
             return
         self._from_agent = _Frames()
         message = frames.message()
@@ -158,6 +172,7 @@ class SeksWebsocketLayer(layer.Layer):
     def _end(self, code: int, reason: str | None = None, *, by_agent: bool | None = None) -> Commands:
         """Say goodbye to both sides, unless one of them left without, and hang up."""
         self._ended = True
+        self._from_agent = _Frames()
         assert self.flow.websocket is not None
         self.flow.websocket.close_code, self.flow.websocket.closed_by_client = int(code), by_agent
         for side in (self._host, self._agent):
@@ -177,13 +192,15 @@ class SeksWebsocketLayer(layer.Layer):
 
 
 class _Frames:
-    """A message as it comes: the bytes of each frame, and what they cost."""
+    """A message as it comes: the bytes of each frame, what they cost, and when it began."""
 
     def __init__(self) -> None:
         self.parts: list[bytearray] = [bytearray()]
         self.cost = 0
+        self.since: float | None = None
 
     def add(self, said: _Said) -> None:
+        self.since = self.since or time.monotonic()
         self.parts[-1] += _raw(said)
         self.cost += len(said.data)
         if said.frame_finished and not said.message_finished:

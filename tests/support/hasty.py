@@ -9,12 +9,13 @@ import socket
 import threading
 from typing import Any
 
-from seks_addon.addon import connections, patience, sockets
+from seks_addon.addon import connections, holding, patience, sockets
 from seks_cli.proxy import main
 
 VARIABLE = "SEKS_TEST_IDLE"
 
 HEAD = 2.0
+FINISH = 3.0
 OPENING = 2.0
 LINGER = 2.0
 
@@ -31,6 +32,7 @@ def resolve(host: Any, *args: Any, **kwargs: Any) -> Any:
 if __name__ == "__main__":
     patience.HEAD = HEAD  # type: ignore[misc]
     patience.IDLE = float(os.environ.get(VARIABLE, patience.IDLE))  # type: ignore[misc]
+    holding.FINISH = FINISH  # type: ignore[misc]
     sockets.OPENING = OPENING  # type: ignore[misc]
     sockets.LINGER = connections.LINGER = LINGER  # type: ignore[misc, attr-defined]
     socket.getaddrinfo = resolve
