@@ -92,7 +92,9 @@ def decide_text(
     if TOKEN_MARK not in text:
         # Reading all of it takes time that others wait for.
         return ()
-    found = {match.token: match for placement in places for match in placement.match_text(text)}
+    kinds = {type(placement) for placement in places}
+    alike = ((kind, [placement for placement in places if type(placement) is kind]) for kind in kinds)
+    found = {match.token: match for kind, placements in alike for match in kind.match_all(text, placements)}
     if len(found) > 1:
         raise Refused("token_misplaced", "More than one token stands in the text; one can be swapped.")
     substitutions: list[Substitution] = []

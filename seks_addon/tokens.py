@@ -26,10 +26,10 @@ TOKEN_MARK: Final = b"seks_"
 _FORM = re.compile(rf"seks_[a-z0-9]{{1,32}}_[0-9A-Za-z]{{{LENGTH}}}")
 # What somebody meant as a token: more or fewer characters behind the provider, another case. A short name
 # such as `seks_addon_x` is none. What stands before it doesn't matter: `/bot<token>/` holds one.
-_LOOKALIKE = re.compile(r"seks_[a-z0-9]{1,32}_[0-9A-Za-z]{20,}", re.IGNORECASE)
+LOOKALIKE: Final = re.compile(r"seks_[a-z0-9]{1,32}_[0-9A-Za-z]{20,}", re.IGNORECASE)
 
 # With what hangs on to it: a token right behind another one begins within the first one's letters.
-_REDACTED = re.compile(_LOOKALIKE.pattern + r"\w*", re.IGNORECASE)
+_REDACTED = re.compile(LOOKALIKE.pattern + r"\w*", re.IGNORECASE)
 
 
 def new_token(provider: str) -> str:
@@ -46,7 +46,7 @@ def is_token(text: str) -> bool:
 
 def find_lookalikes(text: str) -> list[str]:
     """Return every part of `text` that is a token or was meant as one, in order."""
-    return [match[0] for match in _LOOKALIKE.finditer(text)]
+    return [match[0] for match in LOOKALIKE.finditer(text)]
 
 
 def redact(text: str) -> str:

@@ -281,15 +281,16 @@ class SeksAddon:
         body = flow.request.data.content or b""
         exchange.request_bytes = len(body)
         self.service().vault.refresh()
-        exchange.substitutions += decide_text(
-            exchange.head,
-            body,
-            exchange.body_places,
-            exchange.origin,
-            exchange.session.agent,
-            self.service().vault.tokens.resolve,
-            now(),
-        )
+        with self.service().connections.spent(exchange.session.agent.id):
+            exchange.substitutions += decide_text(
+                exchange.head,
+                body,
+                exchange.body_places,
+                exchange.origin,
+                exchange.session.agent,
+                self.service().vault.tokens.resolve,
+                now(),
+            )
         await exchange.record_intents(self.service().audit)
 
     @fails_closed(shut.request)

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import logging
+import time
 import weakref
+from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
@@ -90,6 +92,15 @@ class Connections:
             )
         self._to_hosts.take(whose)
         handler.when_closed(host, partial(self._to_hosts.give_back, whose))
+
+    @contextlib.contextmanager
+    def spent(self, agent: str) -> Iterator[None]:
+        """Count the time for an agent that something takes which is no reading: its bytes wait for it."""
+        began = time.thread_time()
+        try:
+            yield
+        finally:
+            self._share(agent).spend(time.thread_time() - began)
 
     def _share(self, whose: str) -> Share:
         return self._shares.setdefault(whose, Share())

@@ -72,15 +72,16 @@ class Conversation:
     async def _swap(self, piece: Piece) -> None:
         exchange = self._exchange
         assert exchange.origin is not None and exchange.handshake is not None and exchange.session.agent is not None
-        substitutions = decide_text(
-            exchange.handshake,
-            piece.data,
-            self._places,
-            exchange.origin,
-            exchange.session.agent,
-            self._service.vault.tokens.resolve,
-            now(),
-        )
+        with self._service.connections.spent(exchange.session.agent.id):
+            substitutions = decide_text(
+                exchange.handshake,
+                piece.data,
+                self._places,
+                exchange.origin,
+                exchange.session.agent,
+                self._service.vault.tokens.resolve,
+                now(),
+            )
         if not substitutions:
             return
         if exchange.scheme != "https":

@@ -1,9 +1,10 @@
 """What every placement is: something that finds a token where it may stand, and can put the credential there."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from typing import Self
 
 from seks_addon.head import Head
 
@@ -66,6 +67,13 @@ class TextPlacement(Placement):
     @abstractmethod
     def match_text(self, text: bytes) -> Iterator[Match]:
         """Find what stands in this place and looks like a token."""
+
+    @classmethod
+    def match_all(cls, text: bytes, places: Iterable[Self]) -> Iterator[Match]:
+        """Find what stands in places of one kind; where all of the text must be read for it, that is done once."""
+        del cls
+        for place in places:
+            yield from place.match_text(text)
 
 
 class BodyPlacement(TextPlacement):

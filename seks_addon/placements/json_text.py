@@ -3,21 +3,23 @@
 Nothing else changes by a byte: no number, no spelling.
 """
 
+import contextlib
 import json
 import re
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Final, Self
 
 from seks_addon.errors import InputError
 from seks_addon.placements.base import BodyPlacement, Match, Place, TextPlacement
-from seks_addon.tokens import find_lookalikes
+from seks_addon.tokens import LOOKALIKE
 
 _POINTER: Final = re.compile(r"(?:/(?:[^/~]|~[01])*)+")
-# A number of any length is a text here: nobody calculates with it.
-_DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
-_BLANKS: Final = re.compile(r"[ \t\n\r]*")
+# A number of any length is a text here: nobody calculates with it. An object is its members, in their order.
+_DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=tuple)
+_QUOTED: Final = re.compile(f'"{LOOKALIKE.pattern}"', LOOKALIKE.flags)
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,19 @@ class _Pointed(TextPlacement):
         return [key.replace("~1", "/").replace("~0", "~") for key in self.pointer.split("/")[1:]]
 
     def match_text(self, text: bytes) -> Iterator[Match]:
+        return self.match_all(text, [self])
+
+    @classmethod
+    def match_all(cls, text: bytes, places: Iterable[Self]) -> Iterator[Match]:
         try:
-            whole = text.decode()
-            start, end = find_text(whole, self._keys)
-        except (ValueError, LookupError, RecursionError):
-            # Not the JSON that the declared place is in; the host may say so.
+            document = Document(text.decode())
+        except (ValueError, RecursionError):
+            # Not the JSON that the declared places are in; the host may say so.
             return
-        token = whole[start + 1 : end - 1]
-        if find_lookalikes(token) == [token]:
-            yield self._match(token, whole[:start], whole[end:])
+        for place in places:
+            with contextlib.suppress(LookupError):
+                start, end = document.find(place._keys)  # noqa: SLF001 - one of its own kind
+                yield place._match(document.text[start + 1 : end - 1], document.text[:start], document.text[end:])  # noqa: SLF001
 
     def _match(self, token: str, before: str, after: str) -> Match:
         def value(credential: str) -> bytes:
@@ -84,51 +90,38 @@ class MessagePlacement(_Pointed):
         return f"WebSocket message {self.pointer}"
 
 
-def find_text(text: str, keys: list[str]) -> tuple[int, int]:
-    """Give where the JSON string that `keys` lead to begins and ends in `text`, with its quotes.
+class Document:
+    """JSON, and where in its text what looks like a token stands.
 
-    Raises `ValueError` where `text` isn't JSON, or names a key on the way twice, and `LookupError` where no string
-    is there.
+    Read once, by what is written in C: a megabyte in Python would keep others waiting for half a second. Each whole
+    text that looks like a token is marked first, so that what is found at a pointer says where it came from.
     """
-    start = _skip_blanks(text, 0)
-    _, end = _DECODER.raw_decode(text, start)
-    if _skip_blanks(text, end) != len(text):
-        raise ValueError("more follows")
-    for key in keys:
-        start = _descend(text, start, key)
-    if text[start] != '"':
-        raise LookupError
-    return start, _DECODER.raw_decode(text, start)[1]
+
+    def __init__(self, text: str) -> None:
+        """Read it; raises `ValueError` or `RecursionError` where it isn't JSON."""
+        self.text = text
+        # Nobody can have guessed it.
+        mark = secrets.token_hex(16)
+        self._places = {f"{mark}{number}": found.span() for number, found in enumerate(_QUOTED.finditer(text))}
+        marks = iter(self._places)
+        self._value = _DECODER.decode(_QUOTED.sub(lambda _: f'"{next(marks)}"', text))
+
+    def find(self, keys: Iterable[str]) -> tuple[int, int]:
+        """Give where the token that `keys` lead to begins and ends, with its quotes; raises `LookupError`."""
+        value = self._value
+        for key in keys:
+            value = _descend(value, key)
+        if not isinstance(value, str):
+            raise LookupError
+        return self._places[value]
 
 
-def _descend(text: str, start: int, key: str) -> int:
-    """Give where the member `key` of the object or array at `start` begins. The text is known to be JSON."""
-    if text[start] not in "{[" or (text[start] == "[" and not key.isdecimal()):
-        raise LookupError
-    found: list[int] = []
-    position, number = _skip_blanks(text, start + 1), 0
-    while text[position] not in "}]":
-        name = str(number)
-        if text[start] == "{":
-            name, position = _DECODER.raw_decode(text, position)
-            position = _skip_blanks(text, _skip_blanks(text, position) + 1)
-        if name == key:
-            found.append(position)
-            if text[start] == "[":
-                break
-        _, position = _DECODER.raw_decode(text, position)
-        position = _skip_blanks(text, position)
-        if text[position] == ",":
-            position = _skip_blanks(text, position + 1)
-        number += 1
-    if len(found) > 1:
+def _descend(value: object, key: str) -> object:
+    if isinstance(value, tuple):
+        found = [member for name, member in value if name == key]
         # Servers differ in which one they take.
-        raise ValueError("the key is there twice")
-    if not found:
-        raise LookupError
-    return found[0]
-
-
-def _skip_blanks(text: str, position: int) -> int:
-    blanks = _BLANKS.match(text, position)
-    return blanks.end() if blanks else position
+        if len(found) == 1:
+            return found[0]
+    elif isinstance(value, list) and key.isdecimal() and key == str(int(key)):
+        return value[int(key)]
+    raise LookupError

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from seks_addon.errors import InputError
-from seks_addon.placements.json_text import find_text
+from seks_addon.placements.json_text import Document
 from seks_addon.policy.paths import canonical_path, fits, is_ambiguous, is_below, parse_pattern, parse_prefix
 from seks_addon.tokens import find_lookalikes, is_token, redact
 from tests.fuzz.marks import TOKENS, spelt
@@ -42,7 +42,7 @@ def json_text(data: bytes) -> None:
     pointer, text = [*spelt(data, TOKENS).decode("utf-8", "replace").split("\n", 1), ""][:2]
     keys = pointer.split("/")
     try:
-        start, end = find_text(text, keys)
+        start, end = Document(text).find(keys)
     except LookupError:
         _loads(text)
         return

@@ -1,6 +1,7 @@
 """A token as a text in a JSON body."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -102,3 +103,24 @@ def test_escapes_in_the_pointer() -> None:
 def test_no_pointer(pointer: str) -> None:
     with pytest.raises(InputError):
         JsonPlacement.parse(pointer)
+
+
+def test_cost() -> None:
+    """However many keys and values there are, they aren't gone through one by one, and once for all places."""
+    places = [JsonPlacement(f"/a/{name}") for name in ("secret", "a", "b")]
+    many = ", ".join(f'"{number}": {{}}' for number in range(20_000))
+    body = f'{{"a": {{{many}, "secret": "{TOKEN}"}}, "b": [{many.replace(":", ",")}]}}'.encode()
+    steps = 0
+
+    def count(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+
+    sys.setprofile(count)
+    try:
+        found = list(JsonPlacement.match_all(body, places))
+    finally:
+        sys.setprofile(None)
+
+    assert [match.token for match in found] == [TOKEN]
+    assert steps < 1000
