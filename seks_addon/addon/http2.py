@@ -15,8 +15,10 @@ import h2.config
 import h2.events
 import h2.settings
 from h2.errors import ErrorCodes
+from h2.exceptions import DenialOfServiceError
+from h2.frame_buffer import FrameBuffer
 from hpack import Encoder, NeverIndexedHeaderTuple
-from hyperframe.frame import Frame, GoAwayFrame
+from hyperframe.frame import ContinuationFrame, Frame, GoAwayFrame, HeadersFrame
 from mitmproxy import http
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
@@ -53,6 +55,8 @@ STREAM_WINDOW: Final = 256 * 1024
 MAX_FRAME: Final = 16 * 1024
 #: A head is decoded up to this size, so that one that is too large is answered; HPACK counts 32 bytes a field on top.
 _MAX_DECODED: Final = 2 * MAX_HEAD
+#: What the frames of a head may hold together. Huffman's coding takes hpack a second for a megabyte.
+_MAX_ENCODED: Final = MAX_HEAD + MAX_FRAME
 #: What frames that cost their sender nothing may sum up to: at once, and each second.
 _BURST: Final = 2000
 _REFILL: Final = 200
@@ -103,11 +107,27 @@ class _PlainEncoder(Encoder):
         return super().encode(headers, huffman)
 
 
+class _Frames(FrameBuffer):
+    """The frames that come; what is too long for a head is given up before it is decoded."""
+
+    _encoded = 0
+
+    def _update_header_buffer(self, f: Frame | None) -> Frame | None:
+        self._encoded = self._encoded + len(f.data) if isinstance(f, HeadersFrame | ContinuationFrame) else 0
+        if self._encoded > _MAX_ENCODED:
+            raise DenialOfServiceError
+        frame = super()._update_header_buffer(f)
+        if frame is not None:
+            self._encoded = 0
+        return frame
+
+
 class SeksH2Connection(BufferedH2Connection):
     """One side's state, with small windows."""
 
     def __init__(self, config: h2.config.H2Configuration) -> None:
         super().__init__(config)
+        self.incoming_buffer = _Frames(server=not config.client_side)
         settings = self.local_settings
         settings.initial_window_size = STREAM_WINDOW
         settings.max_frame_size = self.max_inbound_frame_size = MAX_FRAME
@@ -191,6 +211,9 @@ class _Edge(Http2Connection):
     def handle_h2_event(self, event: h2.events.Event) -> layer.CommandGenerator[bool]:
         if not self.budget.spend(_cost(event)):
             yield from self.protocol_error("enough", ErrorCodes.ENHANCE_YOUR_CALM)
+            return True
+        if isinstance(event, DenialOfServiceError):
+            yield from self.protocol_error("enough", event.error_code)
             return True
         if isinstance(event, GoAway):
             yield from self.goes_away(event.last_stream_id)

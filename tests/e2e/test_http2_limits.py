@@ -144,6 +144,17 @@ def test_continuation(bench: Bench) -> None:  # noqa: F811
         flood(wire, [ContinuationFrame(101, data=b"")] * 100, ErrorCodes.PROTOCOL_ERROR)
 
 
+def test_head_that_is_long_to_decode(bench: Bench) -> None:  # noqa: F811
+    """A head isn't decoded, and not even waited for, when its frames hold more than one may be long."""
+    with h2_tunnel(bench.proxy, H2HOST) as wire:
+        serves(bench, wire, H2HOST)
+        frames = [ContinuationFrame(101, data=b"\xff" * 16_000)] * 6
+        wire.send_frame(HeadersFrame(101, data=b"\x82"), *frames)
+
+        assert wire.wait_closed() == ErrorCodes.ENHANCE_YOUR_CALM
+    bench.serves()
+
+
 @pytest.mark.parametrize("fields", [[("x-long", "x" * 200_000)], [("x", "y")] * 6000], ids=["one", "many"])
 def test_head_that_is_too_large(bench: Bench, fields: list[tuple[str, str]]) -> None:  # noqa: F811
     """A head far over the limit isn't even decoded."""
