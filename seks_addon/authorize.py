@@ -97,6 +97,8 @@ def decide_text(
     found = {match.token: match for kind, placements in alike for match in kind.match_all(text, placements)}
     if len(found) > 1:
         raise Refused("token_misplaced", "More than one token stands in the text; one can be swapped.")
+    if found:
+        strict.check_charset(head)
     substitutions: list[Substitution] = []
     for token, match in found.items():
         grant = live_grant(token, agent, resolve, moment)

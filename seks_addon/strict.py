@@ -21,6 +21,8 @@ _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # RFC 3986 section 3.3 and 3.4: what a path and a query are made of.
 _TARGET = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]|]|%[0-9A-Fa-f]{2})*")
+# RFC 9110 section 5.6.6; blanks around the `=` are not in it, and read by some all the same.
+_CHARSET = re.compile(r"charset\*?\s*=[\s\"']*([^\s;\"']*)", re.IGNORECASE)
 _MAX_DECODINGS: Final = 4
 _ENCODED_SLASH = re.compile(r"%2f", re.IGNORECASE)
 _ENCODED_BACKSLASH = re.compile(r"%5c", re.IGNORECASE)
@@ -131,10 +133,22 @@ def check_with_token(head: Head, claimed: Sequence[int], *, encoded_slash: bool)
         raise _malformed("The path holds an encoded backslash.")
     if not encoded_slash and _ENCODED_SLASH.search(head.path):
         raise _malformed("The path holds an encoded slash.")
+    if any(value.strip().lower() != "100-continue" for value in head.values("expect")):
+        # RFC 9110 section 10.1.1 knows no other; a host may take it for something.
+        raise _malformed("Expect asks for something else than 100-continue.")
     for index in claimed:
         name = head.headers[index][0].lower()
         if len(head.values(name)) != 1:
             raise _malformed("The header that carries the token is there more than once.")
+
+
+def check_charset(head: Head) -> None:
+    """Raise `Refused` where a text that was read as UTF-8 is said to be another. A form is ASCII, whatever is said."""
+    for value in head.values("content-type"):
+        media_type, _, parameters = value.partition(";")
+        says = {charset.lower() for charset in _CHARSET.findall(parameters)}
+        if says - {"utf-8", "utf8"} and media_type.strip().lower() != "application/x-www-form-urlencoded":
+            raise _malformed("A token travels in UTF-8 only.")
 
 
 def _has_dot_segment(path: str) -> bool:

@@ -186,6 +186,31 @@ def test_another_token_in_the_field(bench: Bench, secret: str | None, place: str
     bench.untouched(opened=0)
 
 
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (f"{JSON}; charset=UTF-8", None),
+        (f'{JSON};a=b;Charset="utf8"', None),
+        (f"{JSON}; charset=utf-16", "request_malformed"),
+        (f"{JSON}; charset=utf-8; charset=utf-7", "request_malformed"),
+        (f"{JSON}; charset='shift_jis'", "request_malformed"),
+    ],
+)
+def test_charset(bench: Bench, kind: str, code: str | None) -> None:
+    """A body isn't read in another way than its host is told to."""
+    token = bench.site.token("in-json")
+    with_token, without = (f'{{"auth": {{"secret": "{text}"}}}}' for text in (token, "x"))
+
+    answer = bench.post("places.example.com", "/echo", with_token, ("Content-Type", kind))
+
+    if code:
+        bench.refused(answer, code)
+        bench.untouched(opened=0)
+    else:
+        assert answer.status == 200
+    assert bench.post("places.example.com", "/echo", without, ("Content-Type", kind)).status == 200
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_long_body(bench: Bench, chunked: bool) -> None:
     """Where a token may stand in it, a body is read whole, up to a limit; elsewhere bodies have none."""
