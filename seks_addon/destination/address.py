@@ -1,6 +1,7 @@
 """The address guard: which IP addresses the proxy may connect to."""
 
 import ipaddress
+import socket
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -63,7 +64,8 @@ class AddressGuard:
     def problem(self, address: Address, port: int) -> str | None:
         """Say why the address is refused, or None where it may be connected to."""
         if (address, port) in self._own or (
-            port in self._own_ports_everywhere and any(address in network for network, _ in DENIED)
+            port in self._own_ports_everywhere
+            and (any(address in network for network, _ in DENIED) or is_this_machine(address))
         ):
             return "the proxy itself"
         if any(address in network for network in self._allowed):
@@ -76,3 +78,14 @@ class AddressGuard:
     def first_problem(self, addresses: Sequence[Address], port: int) -> str | None:
         """Say why a host is refused: one unsafe answer among its addresses is enough (rebinding)."""
         return next((problem for address in addresses if (problem := self.problem(address, port))), None)
+
+
+def is_this_machine(address: Address) -> bool:
+    """Tell whether one of the machine's interfaces has the address now: nobody else can bind to it."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True

@@ -1,6 +1,8 @@
 """The address guard."""
 
 import ipaddress
+import subprocess
+import sys
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -169,6 +171,33 @@ def test_own_addresses(own: str, address: str, port: int, itself: bool) -> None:
     guard = AddressGuard(everything, [(ip_address(own), 7357)])
 
     assert guard.problem(ip_address(address), port) == ("the proxy itself" if itself else None)
+
+
+#: A network of its own, where the loopback interface has a public address too (netdevice(7)).
+PUBLIC_ADDRESS = """
+import fcntl, os, socket, struct
+from ipaddress import ip_address
+from seks_addon.destination.address import AddressGuard
+os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNET)
+guard = AddressGuard(own=[(ip_address("0.0.0.0"), 7357)])
+ask = lambda: [guard.problem(ip_address("1.1.1.1"), port) for port in (7357, 443)]
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+    fcntl.ioctl(control, 0x8914, struct.pack("16sH22x", b"lo", 1))
+    before = ask()
+    address = struct.pack("=HH4s8x", socket.AF_INET, 0, socket.inet_aton("1.1.1.1"))
+    fcntl.ioctl(control, 0x8916, struct.pack("16s16s8x", b"lo:1", address))
+print(before, ask())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="networks of one's own are Linux's")
+def test_own_public_address() -> None:
+    """On all addresses, it listens on the machine's public ones too."""
+    ended = subprocess.run([sys.executable, "-c", PUBLIC_ADDRESS], capture_output=True, text=True, check=False)
+
+    if "PermissionError" in ended.stderr:
+        pytest.skip("no network of one's own may be made here")
+    assert ended.stdout.strip() == "[None, None] ['the proxy itself', None]", ended.stderr
 
 
 @pytest.mark.parametrize(
