@@ -157,6 +157,7 @@ class Connections:
         if session.exchanges:
             # Where requests share a connection, none of them is the last.
             patience.touch()
+            handler.end_if_left()
         late = holding_of(handler.client).is_over() or (not session.exchanges and patience.is_over())
         if late and (writer := handler.writer) is not None and not writer.is_closing():
             self._slow += 1

@@ -48,10 +48,15 @@ class Pace:
         self.go_on.set()
         self._reader = reader
         self._cheap = _FORGIVEN
+        #: How often was read, and whether it is being waited for what comes.
+        self.reads = 0
+        self.is_reading = False
 
     async def read(self, _size: int) -> bytes:
         await self.go_on.wait()
+        self.is_reading = True
         data: bytes = await self._reader.read(WHOLE if self._cheap >= _FORGIVEN else SLICE)
+        self.is_reading, self.reads = False, self.reads + 1
         await self.share.turn()
         return data
 

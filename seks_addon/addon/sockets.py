@@ -1,14 +1,16 @@
-"""A client's connection and those to hosts on its behalf, as mitmproxy handles them, with five differences.
+"""A client's connection and those to hosts on its behalf, as mitmproxy handles them, with six differences.
 
 1. nothing is read from a client while what it sent before can't be passed on: mitmproxy would keep it all;
 2. each side is read no faster than the other one reads, and a side that doesn't read never stops the other;
 3. a host that can't be connected to in time is given up;
 4. a socket is closed when its connection ends, whatever its task is at and whether the other side reads or not;
-5. an agent whose bytes cost much waits for its turn: see `pace`.
+5. an agent whose bytes cost much waits for its turn: see `pace`;
+6. a client that goes is noticed while nothing is read from it.
 """
 
 import asyncio
 import contextlib
+import select
 import socket
 import time
 from collections import defaultdict
@@ -61,6 +63,7 @@ class SeksConnectionHandler(ProxyConnectionHandler):
         self._when_closed: dict[Connection, Callable[[], None]] = {}
         self._hooks = 0
         self._kept = 0
+        self._reads = -1
         self._moved = asyncio.Event()
         self._share = Share()
         self._server_event_lock = self._turns = _TimedLock()
@@ -154,6 +157,15 @@ class SeksConnectionHandler(ProxyConnectionHandler):
         reader: Any = transport.reader if transport else None
         return reader if isinstance(reader, Pace) else None
 
+    def end_if_left(self) -> None:
+        """End the exchanges of a client that went away, where nothing was read from it since the last look."""
+        transport, pace = self.transports.get(self.client), self._pace_of(self.client)
+        if transport is None or transport.handler is None or pace is None or pace.is_reading:
+            return
+        stuck, self._reads = pace.reads == self._reads, pace.reads
+        if stuck and self.writer is not None and _has_left(self.writer.get_extra_info("socket")):
+            transport.handler.cancel("client disconnected")
+
     # Opening and closing.
 
     async def open_connection(self, command: commands.OpenConnection) -> None:
@@ -221,3 +233,13 @@ def _keep_alive(connection: socket.socket) -> None:
         for name, value in _KEEPALIVE.items():
             if option := getattr(socket, name, None):
                 connection.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _has_left(connection: socket.socket) -> bool:
+    """Tell without reading whether the other side closed. Who closed only its half is taken for gone everywhere."""
+    if connection.fileno() < 0:
+        return True
+    poll = select.poll()
+    # Without the first, which Linux has, only a reset is seen.
+    poll.register(connection.fileno(), getattr(select, "POLLRDHUP", 0))
+    return bool(poll.poll(0))

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import functools
+import socket
+import struct
 import threading
 import time
 from collections import Counter
@@ -295,6 +297,23 @@ def test_http1_agent_before_a_host_that_does_not_read(bench: Bench, host2: H2Sit
         finally:
             wire._socket.shutdown(2)
             thread.join()
+
+
+@pytest.mark.parametrize("by_reset", [False, True])
+def test_agent_that_leaves_its_upload(bench: Bench, host2: H2Site, by_reset: bool) -> None:  # noqa: F811
+    """An agent that isn't read from, as its host takes no more, and goes: that ends its exchange."""
+    host2.reads = False
+    with bench.proxy.tunnel(H2HOST) as wire:
+        wire.send_head("POST", "/echo", ("Content-Length", str(SIZE)), bearer(bench.token), host=H2HOST)
+        wire._socket.settimeout(2)
+        with pytest.raises(TimeoutError):
+            wire.send(b"x" * SIZE)
+        assert bench.site.owes_outcomes()
+        if by_reset:
+            wire._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        wire.close()
+
+        wait_for(lambda: not bench.site.owes_outcomes(), "the end of the request")
 
 
 def test_connections_to_hosts(host1: Upstream, folder: Path, tmp_path: Path) -> None:  # noqa: F811
