@@ -34,11 +34,12 @@ def run(command: click.Command, name: str) -> NoReturn:
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:
-        code = _broken_pipe()
+        code = FAILED
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except Exception as error:  # noqa: BLE001 - nobody is above; a traceback could quote anything
         code = _report(error)
+    _let_output_go()
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -79,7 +80,10 @@ def _exit_code(error: SeksError) -> int:
             return FAILED
 
 
-def _broken_pipe() -> int:
-    # Whoever read standard output has gone. The interpreter flushes it once more at its end, into nothing.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return FAILED
+def _let_output_go() -> None:
+    """Throw away what can't be written: the interpreter would try once more, and end with a code of its own."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

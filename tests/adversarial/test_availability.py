@@ -300,6 +300,8 @@ def endless_chunks(play: Play) -> Iterator[Word]:
         # What still comes can't be decrypted.
         play.wires.remove(wire)
         wire.close()
+    bound = play.arena.hosts["bound"]
+    wait_for(lambda: any(received.path == "/chunks" for received in bound.requests), "the end of the body")
     yield 200
 
 
