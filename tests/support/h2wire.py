@@ -104,6 +104,9 @@ class H2Wire:
         """Read what comes next; raises `ClosedError` at the end."""
         try:
             data = self._socket.recv(CHUNK)
+        except BlockingIOError:
+            # Another thread wrote to it at that moment.
+            return
         except (ConnectionError, ssl.SSLError) as error:
             raise ClosedError(str(error)) from None
         if not data:

@@ -37,9 +37,11 @@ class Mitmdump(Proxy):
         self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
 
     def start(self) -> None:
-        """Start it and wait for the line that says where it listens."""
+        """Start it and wait for the line that says where it listens, and for the add-on, which comes a little later."""
+        runs = self.site.home.run
+        before = set(runs.glob("*"))
         self.launch()
-        wait_for(lambda: LISTENING.search(self.log) or self.pid is None)
+        wait_for(lambda: (LISTENING.search(self.log) and set(runs.glob("*")) - before) or self.pid is None)
         found = LISTENING.search(self.log)
         assert found, self.log
         self.ready = {"listen": found[1]}
