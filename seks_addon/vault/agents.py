@@ -64,6 +64,7 @@ class Agents:
             )
         return agent, password
 
+    @retried
     def find(self, client: Client, name: str) -> Agent | None:
         row = self._vault.row(f"{_SELECT} WHERE agents.client_id = ? AND agents.name = ?", (client.id, name))
         return self._agent(row) if row else None

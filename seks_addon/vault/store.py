@@ -12,7 +12,7 @@ from sqlite_utils import Database
 
 from seks_addon.canonical import canonical_json
 from seks_addon.database import open_database, transaction, translated
-from seks_addon.errors import NoVaultError, VaultError
+from seks_addon.errors import NoVaultError, SeksError, VaultError
 from seks_addon.home import Home
 from seks_addon.lock import COMMAND_TIMEOUT
 from seks_addon.vault import epoch, keysource, meta
@@ -298,7 +298,7 @@ class Vault:
                 if self._meta("vault_key") != self._wrapped:
                     self._load_keys(known)
                 epoch.check(self, accept_older=self._accept_older)
-            except VaultError:
+            except SeksError:
                 # Another process may have made new keys between two looks: then what was seen doesn't fit together.
                 if self._version() == version:
                     raise

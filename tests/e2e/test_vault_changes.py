@@ -92,7 +92,7 @@ def test_new_keys_under_traffic(site: Site, proxy: Proxy, hosts: Upstream) -> No
     with ThreadPoolExecutor(3) as pool:
         askers = [pool.submit(ask) for _ in range(3)]
         with site.vault() as vault:
-            for _ in range(3):
+            for _ in range(12):
                 rekey(vault, KeyFile(site.home.master_key, replaces=True))
                 reencrypt(vault, silent)
         done.set()

@@ -35,6 +35,7 @@ NEW_KEYS = pytest.mark.parametrize("renew", [rekey, reencrypt])
 @pytest.mark.parametrize(
     "read",
     [
+        lambda vault, acme: vault.agents.find(acme.client, "robot"),
         lambda vault, acme: vault.agents.by_id(acme.agent.id),
         lambda vault, acme: vault.agents.by_user("acme/robot"),
         lambda vault, acme: vault.agents.authenticate("acme/robot", acme.password),

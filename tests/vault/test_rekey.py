@@ -21,9 +21,10 @@ from tests.vault.conftest import Tenant, assert_same, fail, tenant
 
 KINDS = ("keyfile", "elsewhere", "passphrase", "keyring", "command")
 
-
 PAIRS = [(old, new) for old in KINDS for new in KINDS]
 
+#: How a key file is looked at.
+FILE_LOOKS = ("exists", "stat", "read_bytes")
 
 type NewSource = Callable[[str], KeySource]
 
@@ -295,3 +296,34 @@ def test_two_settle_at_once(home: Home, vault: Vault, acme: Tenant, monkeypatch:
     with Vault.open(home) as again:
         assert_same(again, acme)
     assert left_behind(home) == []
+
+
+@pytest.mark.parametrize("kind", ["keyfile", "elsewhere", "command"])
+@pytest.mark.parametrize("looks", range(16))
+def test_settled_between_two_looks(
+    home: Home, vault: Vault, acme: Tenant, source: NewSource, monkeypatch: pytest.MonkeyPatch, kind: str, looks: int
+) -> None:
+    """A proxy that looks for the new key while it is moved to its place finds it, wherever it looked before."""
+    settle, waiting, made = keysource.settle, source(kind), 0
+
+    def counted[T](look: Callable[..., T]) -> Callable[..., T]:
+        def run(*given: Any, **named: Any) -> T:
+            nonlocal made
+            made += 1
+            if made == looks + 1:
+                settle(home, waiting)
+            return look(*given, **named)
+
+        return run
+
+    with Vault.open(home) as proxy:
+        with monkeypatch.context() as patch:
+            patch.setattr(keysource, "settle", lambda *_: None)
+            rotation.rekey(vault, waiting)
+            for where, name in ((keysource, "_read"), (Command, "load"), *((Path, n) for n in FILE_LOOKS)):
+                patch.setattr(where, name, counted(getattr(where, name)))
+
+            proxy.refresh()
+
+        assert made > 0
+        assert_same(proxy, acme)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from seks_addon.errors import DatabaseBusyError, MasterKeyError
+from seks_addon.errors import DatabaseBusyError, MasterKeyError, SeksError
 from seks_addon.home import NEW, Home, beside, move_over, write_over
 from seks_addon.vault.envelope import Key
 from seks_addon.vault.keysource.base import KeySource
@@ -85,13 +85,14 @@ def unlock(home: Home, vault_id: str, key_id: bytes, stored: Mapping[str, Any], 
     `stored` is the kind of the source and what it keeps in the vault. A change of keys that was cut off by a crash
     after the vault took the new one is brought to its end.
     """
-    problem: MasterKeyError | None = None
+    problem: SeksError | None = None
     for source, staged in _candidates(home, stored, ask):
         try:
             key = source.load(vault_id)
-        except MasterKeyError as error:
-            problem = problem or error
+        except SeksError as error:
+            problem = error
             continue
+        problem = None
         if key.id == key_id:
             if staged:
                 # Who is at it settles it; and by now another key may wait in the same place.
@@ -118,11 +119,15 @@ def finish(home: Home, vault_id: str, key_id: bytes, stored: Mapping[str, Any]) 
 def _gives(source: KeySource, vault_id: str, key_id: bytes) -> bool:
     try:
         return source.load(vault_id).id == key_id
-    except MasterKeyError:
+    except SeksError:
         return False
 
 
 def _candidates(home: Home, stored: Mapping[str, Any], ask: Ask | None) -> Iterator[tuple[KeySource, bool]]:
+    """Where the key may be, and whether it waits there for a change of keys to be settled.
+
+    What waits comes first: a key that is moved to its place between two looks is found at one of them.
+    """
     kind = stored["kind"]
     if kind == Passphrase.kind:
         yield Passphrase.from_public(ask, stored), _is_staged(home, kind)
@@ -131,9 +136,9 @@ def _candidates(home: Home, stored: Mapping[str, Any], ask: Ask | None) -> Itera
     elif kind == KeyFile.kind:
         for place, staged in _places(home, kind):
             path = Path(place.get("path", home.master_key))
-            yield KeyFile(path), staged
             if (waiting := KeyFile(path).staged).exists():
                 yield _Waiting(path, waiting), True
+            yield KeyFile(path), staged
     elif kind == Command.kind:
         commands = [(place["command"], staged) for place, staged in _places(home, kind) if place.get("command")]
         if not commands:
@@ -162,10 +167,10 @@ class _Waiting(KeyFile):
 
 
 def _places(home: Home, kind: str) -> list[tuple[Mapping[str, Any], bool]]:
-    place = _read(home.key_location)
+    waiting, usual = _read(_staged(home)), _read(home.key_location)
     # What it says of another kind is of before, or of a vault that was restored since.
-    places = [(place if place.get("kind", kind) == kind else {}, False)]
-    return [*places, (_read(_staged(home)), True)] if _is_staged(home, kind) else places
+    places = [(usual if usual.get("kind", kind) == kind else {}, False)]
+    return [(waiting, True), *places] if waiting.get("kind") == kind else places
 
 
 def _is_staged(home: Home, kind: str) -> bool:
