@@ -61,11 +61,11 @@ class QueryPlacement(Placement):
 def find_parameter(query: str, name: str) -> tuple[str, str, str] | None:
     """Give what stands before the value of the parameter `name`, the value, and what follows it.
 
-    None unless it is there once, and its value looks like a token.
+    None unless it is there once, whether or not `;` separates parameters, and its value looks like a token.
     """
     # One may be a megabyte long, and full of what could be the name.
     found = list(itertools.islice(_spellings(name).finditer(query), 2))
-    if len(found) != 1 or query[found[0].end() :][:1] != "=":
+    if len(found) != 1 or query[found[0].end() :][:1] != "=" or query[: found[0].start()][-1:] not in {"", "&"}:
         return None
     start = found[0].end() + 1
     end = query.find("&", start)

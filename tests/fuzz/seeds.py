@@ -43,6 +43,7 @@ SEEDS: dict[str, list[bytes]] = {
         b"basic:either\nsk-k\xc3\xa9y\n" + _H1 + b"\nAuthorization: Basic \x03",
         b"cookie:session\nsk-key\n" + _H1 + b"\nCookie: a=b ;session=\x01;c",
         b"query:key\nsk/k y+&\n" + _H1.replace(b"/v1/models", b"/?a=b&ke%79=\x01&c"),
+        b"query:key\nsk-key\n" + _H1.replace(b"/v1/models", b"/?a=b&;key=\x01"),
         b"path:/bot{}/\nsk/../key\n" + _H1.replace(b"/v1/models", b"/bot\x01/send?a"),
         b"subprotocol:key.{}\nsk-key\n" + _H1 + _UPGRADE + b"\nSec-WebSocket-Protocol: a, key.\x01",
         b"form:client_secret\nsk k&y\na=b&client_secret=\x01&c=d",

@@ -43,13 +43,16 @@ def test_one_parameter(target: str, rendered: str) -> None:
         f"/v1?key={TOKEN}x&",
         f"/v1?key=%73{TOKEN[1:]}",
         f"/v1?key={TOKEN};a=1",
+        f"/v1?;key={TOKEN}",
+        f"/v1?a=1;key={TOKEN}",
+        f"/v1?a=1&;key={TOKEN}&b=2",
         f"/v1?key={TOKEN}#",
         f"/v1?{TOKEN}",
         f"/key={TOKEN}",
     ],
 )
 def test_no_match(target: str) -> None:
-    """Another name, another case, twice in any spelling, encoded, or more than the token in it."""
+    """Another name, also where `;` separates none, another case, twice in any spelling, encoded, or more in it."""
     assert TOKEN not in [match.token for match in KEY_PARAMETER.match(head_of(target=target))]
 
 
@@ -91,7 +94,7 @@ def slowly(query: str, name: str) -> tuple[str, str, str] | None:
         return None
     place = found[0]
     spelling, equals, value = parts[place].partition("=")
-    if find_lookalikes(value) != [value] or not equals:
+    if find_lookalikes(value) != [value] or not equals or ";" in spelling:
         return None
     return "&".join([*parts[:place], f"{spelling}="]), value, "".join(f"&{part}" for part in parts[place + 1 :])
 
