@@ -20,12 +20,12 @@ from seks_addon.addon.conversation import Conversation
 from seks_addon.addon.entry import agent_of, enter
 from seks_addon.addon.exchange import Exchange, exchange_of
 from seks_addon.addon.guard import fails_closed
-from seks_addon.addon.http1 import Malformed
 from seks_addon.addon.layers import (
     CloseLayer,
     SeksClientTlsLayer,
     SeksHttpLayer,
 )
+from seks_addon.addon.malformed import Malformed
 from seks_addon.addon.patience import patience_of
 from seks_addon.addon.pool import remember_address
 from seks_addon.addon.pressure import Hold

@@ -14,11 +14,10 @@ from mitmproxy.net.http import http1
 
 from seks_addon.addon.admission import Admission
 from seks_addon.addon.allotment import Allotment
-from seks_addon.addon.exchange import new_request_id
 from seks_addon.addon.holding import allotment, holding_of
 from seks_addon.addon.pace import Share
 from seks_addon.addon.patience import patience_of
-from seks_addon.addon.respond import refusal_response
+from seks_addon.addon.respond import new_request_id, refusal_response
 from seks_addon.addon.session import Session
 from seks_addon.addon.sockets import LINGER, SeksConnectionHandler, close
 from seks_addon.refusal import Refused

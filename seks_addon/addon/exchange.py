@@ -4,7 +4,6 @@ import dataclasses
 import logging
 import time
 import urllib.parse
-import uuid
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from mitmproxy import http
 
 from seks_addon.addon.answer import Answer
+from seks_addon.addon.respond import new_request_id
 from seks_addon.addon.session import Session
 from seks_addon.audit import AuditWriter, Event, Outcome, Record
 from seks_addon.authorize import Substitution, TokenRefused
@@ -36,11 +36,6 @@ logger = logging.getLogger("seks.proxy")
 _MAX_PATH: Final = 2048
 
 _exchanges: "weakref.WeakKeyDictionary[http.HTTPFlow, Exchange]" = weakref.WeakKeyDictionary()
-
-
-def new_request_id() -> str:
-    """A request's name in answers, logs and records."""
-    return f"req_{uuid.uuid4().hex}"
 
 
 def exchange_of(flow: http.HTTPFlow) -> "Exchange | None":

@@ -1,22 +1,20 @@
 """HTTP/1 towards the agent: heads are read up to a limit, and what is said in mitmproxy's place is constant."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import h11
 from h11._receivebuffer import ReceiveBuffer
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events, layer
-from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
-from mitmproxy.proxy.layers.http._events import ErrorCode, RequestHeaders, ResponseProtocolError
+from mitmproxy.proxy.layers.http._events import RequestHeaders, ResponseProtocolError
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server, TBodyReader, make_body_reader, should_make_pipe
 from mitmproxy.proxy.utils import expect
 
-from seks_addon.addon.exchange import new_request_id
+from seks_addon.addon.malformed import Malformed, SeksMalformedHook, code_of
 from seks_addon.addon.patience import patience_of
-from seks_addon.addon.respond import refusal_response
+from seks_addon.addon.respond import new_request_id, refusal_response
 from seks_addon.refusal import Refused
 from seks_addon.strict import MAX_HEAD
 
@@ -24,38 +22,6 @@ Commands = layer.CommandGenerator[None]
 
 #: What may wait to be read as HTTP, in bytes; bodies pass and don't.
 MAX_BUFFERED: Final = 256 * 1024
-#: How mitmproxy says that a host ended the connection, in HTTP/1 and in HTTP/2.
-_CLOSED: Final = ("server closed connection", "peer closed connection")
-#: What mitmproxy's reasons for failing are called here.
-_CODES: Final = {
-    ErrorCode.CONNECT_FAILED: "upstream_unreachable",
-    ErrorCode.GENERIC_SERVER_ERROR: "upstream_malformed",
-    ErrorCode.RESPONSE_VALIDATION_FAILED: "upstream_malformed",
-    ErrorCode.RESPONSE_TOO_LARGE: "response_unsafe",
-    ErrorCode.GENERIC_CLIENT_ERROR: "request_malformed",
-    ErrorCode.REQUEST_VALIDATION_FAILED: "request_malformed",
-    ErrorCode.DESTINATION_UNKNOWN: "request_malformed",
-    ErrorCode.REQUEST_TOO_LARGE: "body_too_large",
-    # A stream of HTTP/2 that the host ended without an answer.
-    ErrorCode.CANCEL: "upstream_unreachable",
-    ErrorCode.HTTP_1_1_REQUIRED: "upstream_unreachable",
-}
-
-
-@dataclass
-class SeksMalformedHook(commands.StartHook):
-    """A client sent a head that is no request."""
-
-    data: "Malformed"
-
-
-@dataclass
-class Malformed:
-    """What is known of it."""
-
-    context: Context
-    refused: Refused
-    request_id: str
 
 
 class ReadsBodies:
@@ -180,10 +146,3 @@ class SeksHttp1Server(ReadsBodies, Http1Server):
     def ignore(self, _: events.Event) -> Iterator[commands.Command]:
         self.buf = type(self.buf)()
         yield from ()
-
-
-def code_of(event: ResponseProtocolError) -> str:
-    """What a failure of mitmproxy's is called in the table of refusals."""
-    if event.code is ErrorCode.GENERIC_SERVER_ERROR and event.message in _CLOSED:
-        return "upstream_unreachable"
-    return _CODES.get(event.code, "internal")

@@ -38,9 +38,8 @@ from mitmproxy.proxy.layers.http._http2 import (
 )
 from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection, SendH2Data
 
-from seks_addon.addon.exchange import new_request_id
-from seks_addon.addon.http1 import Malformed, SeksMalformedHook, code_of
-from seks_addon.addon.respond import refusal_response
+from seks_addon.addon.malformed import Malformed, SeksMalformedHook, code_of
+from seks_addon.addon.respond import new_request_id, refusal_response
 from seks_addon.h2head import read_head
 from seks_addon.refusal import Refused
 from seks_addon.strict import MAX_HEAD

@@ -42,15 +42,16 @@ from mitmproxy.proxy.layers.tcp import TCPLayer
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
 from mitmproxy.proxy.utils import expect
 
-from seks_addon.addon.exchange import exchange_of, new_request_id
+from seks_addon.addon.exchange import exchange_of
 from seks_addon.addon.guard import as_refusal
 from seks_addon.addon.holding import holding_of
-from seks_addon.addon.http1 import MAX_BUFFERED, SeksHttp1Server, code_of
+from seks_addon.addon.http1 import MAX_BUFFERED, SeksHttp1Server
 from seks_addon.addon.http2 import MAX_STREAMS, SeksHttp2Server
+from seks_addon.addon.malformed import code_of
 from seks_addon.addon.patience import patience_of
 from seks_addon.addon.pool import GetConnection
 from seks_addon.addon.pressure import PressuredLayer
-from seks_addon.addon.respond import refusal_response
+from seks_addon.addon.respond import new_request_id, refusal_response
 from seks_addon.addon.websocket import SeksWebsocketLayer
 from seks_addon.refusal import Refused
 from seks_addon.strict import MAX_BODY

@@ -1,10 +1,16 @@
 """A refusal as the answer that a client gets."""
 
 import json
+import uuid
 
 from mitmproxy import http
 
 from seks_addon.refusal import Refused
+
+
+def new_request_id() -> str:
+    """A request's name in answers, logs and records."""
+    return f"req_{uuid.uuid4().hex}"
 
 
 def refusal_response(refused: Refused, request_id: str, *, close: bool = False) -> http.Response:
