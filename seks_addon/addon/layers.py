@@ -44,9 +44,10 @@ from mitmproxy.proxy.utils import expect
 
 from seks_addon.addon.exchange import exchange_of
 from seks_addon.addon.guard import as_refusal
+from seks_addon.addon.h2connection import MAX_STREAMS
 from seks_addon.addon.holding import holding_of
 from seks_addon.addon.http1 import MAX_BUFFERED, SeksHttp1Server
-from seks_addon.addon.http2 import MAX_STREAMS, SeksHttp2Server
+from seks_addon.addon.http2 import SeksHttp2Server
 from seks_addon.addon.malformed import code_of
 from seks_addon.addon.patience import patience_of
 from seks_addon.addon.pool import GetConnection

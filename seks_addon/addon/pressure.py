@@ -14,7 +14,8 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import HTTPMode
 from mitmproxy.proxy.layers.http._http1 import Http1Client
 
-from seks_addon.addon.http2 import STREAM_WINDOW, SeksHttp2Client, SeksHttp2Server, Tend
+from seks_addon.addon.h2connection import STREAM_WINDOW
+from seks_addon.addon.http2 import SeksHttp2Client, SeksHttp2Server, Tend
 from seks_addon.addon.pool import ConnectionPool
 
 Commands = layer.CommandGenerator[None]

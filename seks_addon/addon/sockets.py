@@ -22,8 +22,8 @@ from mitmproxy.connection import Connection, ConnectionState, Server
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 
+from seks_addon.addon.h2connection import MAX_STREAMS
 from seks_addon.addon.holding import holding_of
-from seks_addon.addon.http2 import MAX_STREAMS
 from seks_addon.addon.pace import Pace, Share
 
 #: For a host's name to be looked up, the connection to be opened, and TLS to be spoken, in seconds.

@@ -16,7 +16,8 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import RequestEndOfMessage, RequestHeaders, ResponseProtocolError
 from mitmproxy.proxy.layers.http._http2 import Http2Client
 
-from seks_addon.addon.http2 import Budget, SeksH2Connection, SeksHttp2Client, Tend
+from seks_addon.addon.h2connection import SeksH2Connection
+from seks_addon.addon.http2 import Budget, SeksHttp2Client, Tend
 
 CREDENTIAL = "sk-FAKE-not-a-real-key-http2"
 
@@ -78,8 +79,8 @@ def failures(given: list[commands.Command]) -> list[int]:
 def test_stock_goaway() -> None:
     """mitmproxy kills every stream over a graceful GOAWAY.
 
-    Where this fails, it doesn't any more: then `GoAway` and `_receive_goaway_frame` in `seks_addon/addon/http2.py`
-    may have become needless. Keep `room`: no new stream goes to a host that leaves.
+    Where this fails, it doesn't any more: then `GoAway` and `_receive_goaway_frame` in
+    `seks_addon/addon/h2connection.py` may have become needless. Keep `room`: no new stream goes to a host that leaves.
     """
     pair = Pair(Http2Client)
     pair.request(1)
