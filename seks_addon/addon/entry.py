@@ -3,9 +3,9 @@
 from mitmproxy import http
 
 from seks_addon.addon.exchange import Exchange
-from seks_addon.addon.layers import claim_of
 from seks_addon.addon.service import Service
 from seks_addon.addon.session import identify, require_enabled
+from seks_addon.addon.stream import claim_of
 from seks_addon.destination import authority
 from seks_addon.head import Head
 from seks_addon.refusal import Refused
