@@ -14,10 +14,9 @@ from mitmproxy.proxy.layers import modes
 from mitmproxy.proxy.layers.http import HTTPMode
 from mitmproxy.proxy.layers.tls import ServerTLSLayer
 
-from seks_addon import strict
-from seks_addon.addon import options, shut
+from seks_addon.addon import judge, options, shut
 from seks_addon.addon.conversation import Conversation
-from seks_addon.addon.entry import agent_of, enter
+from seks_addon.addon.entry import open_tunnel
 from seks_addon.addon.exchange import Exchange, exchange_of
 from seks_addon.addon.guard import fails_closed
 from seks_addon.addon.layers import (
@@ -26,24 +25,19 @@ from seks_addon.addon.layers import (
     SeksHttpLayer,
 )
 from seks_addon.addon.malformed import Malformed
-from seks_addon.addon.patience import patience_of
 from seks_addon.addon.pool import remember_address
 from seks_addon.addon.pressure import Hold
 from seks_addon.addon.quiet import quiet_mitmproxy
 from seks_addon.addon.service import Service
-from seks_addon.addon.session import Session, require_enabled
+from seks_addon.addon.session import Session
 from seks_addon.addon.sockets import SeksConnectionHandler
 from seks_addon.addon.tunnels import TunnelWatch
 from seks_addon.addon.websocket import Piece
 from seks_addon.audit import Outcome
-from seks_addon.authorize import body_places, check_again, check_connect, decide, decide_text
-from seks_addon.destination import authority
-from seks_addon.destination.host import Origin, is_address, is_loopback
+from seks_addon.destination.host import Origin, is_loopback
 from seks_addon.errors import SeksError
-from seks_addon.handshake import is_handshake
 from seks_addon.head import Head
 from seks_addon.refusal import Refused
-from seks_addon.timing import now
 
 logger = logging.getLogger("seks.proxy")
 
@@ -161,32 +155,8 @@ class SeksAddon:
 
     @fails_closed(shut.tunnel)
     async def http_connect(self, flow: http.HTTPFlow) -> None:
-        session = self.session(flow.client_conn)
         exchange = self._begin(flow)
-        exchange.scheme = "https"
-        assert exchange.head is not None
-        self.service().vault.refresh()
-        if session.tunnel is not None:
-            raise Refused("request_malformed", "A tunnel holds no other tunnel.")
-        exchange.origin = origin = authority.connect_origin(flow.request.data.authority.decode("latin-1"))
-        session.agent = agent_of(exchange.head, self.service())
-        self.service().connections.name(flow.client_conn, session.agent.id)
-        self.service().check_egress(origin)
-        check_connect(exchange.head, origin, session.agent, self.service().vault.tokens.resolve)
-        raw = self.service().is_tunnelled(origin)
-        if raw or is_address(origin.host):
-            # The last moment to say why not: nobody could read it inside.
-            await self.service().upstream.resolve(origin, session.agent.id)
-        # Looking up a name takes its time: a secret may be bound to the host by now.
-        raw = raw and self.service().is_tunnelled(origin)
-        if not raw:
-            self.service().upstream.prepare_tls_to_agent(origin.host, session.agent.id)
-            patience_of(flow.client_conn).head()
-        session.tunnel, session.raw_tunnel = origin, raw
-        session.approved.add(origin)
-        # From here on mitmproxy knows the host by its canonical name.
-        flow.request.host, flow.request.port = origin.host, origin.port
-        logger.debug("tunnel to %s for %s%s", origin, session.agent.user, ", unseen" if raw else "")
+        await open_tunnel(flow, exchange, self.service())
         self.finish(exchange, status=200)
 
     @fails_closed(shut.handshake)
@@ -238,78 +208,20 @@ class SeksAddon:
 
     @fails_closed(shut.request)
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
-        exchange = self._begin(flow)
-        assert exchange.head is not None
-        session = exchange.session
-        strict.check_framing(exchange.head)
-        self.service().vault.refresh()
-        if exchange.head.method == "TRACE":
-            raise Refused("request_malformed", "TRACE is not passed on.")
-        enter(flow, exchange, self.service())
-        assert exchange.origin is not None and exchange.scheme is not None and session.agent is not None
-        exchange.judged_at = self.service().vault.version
-        decision = decide(
-            exchange.head, exchange.origin, exchange.scheme, session.agent, self.service().vault.tokens.resolve, now()
-        )
-        self.service().check_foreign(decision.head, exchange.origin, session.agent, exchange.request_id)
-        head, exchange.substitutions = decision.head, decision.substitutions
-        held = self.service().vault.secrets.held_at(exchange.origin, session.agent)
-        exchange.body_places = body_places(head, exchange.scheme, exchange.origin, held)
-        exchange.guarded = bool(held or decision.substitutions)
-        if exchange.body_places:
-            head = strict.strip_for_token(head)
-            strict.check_body_size(int(next(iter(head.values("content-length")), "0")))
-        if exchange.guarded:
-            head = strict.ask_for_plain(head)
-        exchange.handshake = head if is_handshake(head) else None
-        fields = ((name.encode("latin-1"), value.encode("latin-1")) for name, value in head.headers)
-        flow.request.headers.fields = exchange.judged = tuple(fields)
-        if exchange.body_places:
-            # Read whole, then `request` decides.
-            return
-        flow.request.stream = exchange.count_request
-        await exchange.record_intents(self.service().audit)
+        await judge.head(flow, self._begin(flow), self.service())
 
     @fails_closed(shut.request)
     async def request(self, flow: http.HTTPFlow) -> None:
-        exchange = exchange_of(flow)
-        if exchange is None:
-            raise Refused("internal")
-        if not exchange.body_places:
-            return
-        assert exchange.origin is not None and exchange.head is not None and exchange.session.agent is not None
-        body = flow.request.data.content or b""
-        exchange.request_bytes = len(body)
-        self.service().vault.refresh()
-        with self.service().connections.spent(exchange.session.agent.id):
-            exchange.substitutions += decide_text(
-                exchange.head,
-                body,
-                exchange.body_places,
-                exchange.origin,
-                exchange.session.agent,
-                self.service().vault.tokens.resolve,
-                now(),
-            )
-        await exchange.record_intents(self.service().audit)
+        exchange = _required(flow)
+        if exchange.body_places:
+            await judge.body(flow, exchange, self.service())
 
     @fails_closed(shut.request)
     def seks_inject(self, flow: http.HTTPFlow) -> None:
-        exchange = exchange_of(flow)
-        if exchange is None:
-            raise Refused("internal")
-        if not exchange.carries_credential:
-            return
-        assert exchange.origin is not None and exchange.session.agent is not None
-        # A connection may have been waited for, as long as the agent liked.
-        vault = self.service().vault
-        vault.refresh()
-        if vault.version != exchange.judged_at:
-            agent = require_enabled(vault.agents.by_id(exchange.session.agent.id))
-            check_again(exchange.substitutions, exchange.origin, agent, vault.tokens.resolve, now())
-        if not self.service().upstream.is_verified_for(flow.server_conn, exchange.origin):
-            raise Refused("upstream_untrusted")
-        exchange.inject(flow.request, self.service().reveal)
+        exchange = _required(flow)
+        if exchange.carries_credential:
+            judge.once_more(flow, exchange, self.service())
+            exchange.inject(flow.request, self.service().reveal)
 
     @fails_closed(shut.nothing)
     def seks_sent(self, flow: http.HTTPFlow) -> None:
@@ -335,8 +247,8 @@ class SeksAddon:
 
     @fails_closed(shut.request)
     def responseheaders(self, flow: http.HTTPFlow) -> None:
-        exchange = exchange_of(flow)
-        if exchange is None or flow.response is None:
+        exchange = _required(flow)
+        if flow.response is None:
             raise Refused("internal")
         exchange.restore(flow.request)
         if flow.response.status_code == 101 and exchange.handshake is not None:
@@ -363,8 +275,8 @@ class SeksAddon:
 
     @fails_closed(shut.piece)
     async def seks_piece(self, piece: Piece) -> None:
-        exchange = exchange_of(piece.flow)
-        if exchange is None or exchange.conversation is None:
+        exchange = _required(piece.flow)
+        if exchange.conversation is None:
             raise Refused("internal")
         await exchange.conversation.judge(piece)
 
@@ -402,6 +314,14 @@ class SeksAddon:
             # A WebSocket ends so; any other exchange breaks off.
             talked = exchange.conversation is not None
             self.finish(exchange, status=101 if talked else None, failed=not talked)
+
+
+def _required(flow: http.HTTPFlow) -> Exchange:
+    """The exchange of a flow that was begun; raises `Refused`: without one, nothing is known of the request."""
+    exchange = exchange_of(flow)
+    if exchange is None:
+        raise Refused("internal")
+    return exchange
 
 
 def _head(request: http.Request) -> Head:
