@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from seks_addon import addon
 from tests.support.proxy import ROOT
 
 THREATS = ROOT / "docs/threat-model.md"
@@ -57,6 +58,25 @@ def test_cited_modules_exist() -> None:
     named = {name for row in rows for name in re.findall(r"`([a-z_0-9/]+(?:\.py|/))`", row)}
 
     assert len(named) > 20
+    assert [
+        name for name in named if not any((ROOT / place / name).exists() for place in ("", "seks_addon", "cli"))
+    ] == []
+
+
+def test_modules_of_the_add_on() -> None:
+    """Its package says of each module what it is for, and of no other."""
+    named = re.findall(r"^(\w+) {2,}\S", addon.__doc__ or "", re.MULTILINE)
+
+    assert sorted(named) == sorted(path.stem for path in ROOT.glob("seks_addon/addon/[!_]*.py"))
+
+
+def test_modules_of_the_architecture() -> None:
+    """Each module and package that the architecture names exists."""
+    named = re.findall(
+        r"(?<![\w/.])(?:[a-z0-9]+/)*[a-z0-9_]+(?:\.py|/)(?![\w/])", (ROOT / "docs/architecture.md").read_text()
+    )
+
+    assert len(named) > 30
     assert [
         name for name in named if not any((ROOT / place / name).exists() for place in ("", "seks_addon", "cli"))
     ] == []
