@@ -2,7 +2,8 @@
 
 On one side is a raw socket, which sends any bytes and keeps all that comes back. On the other are hosts that keep
 every byte they receive: those that secrets are bound to, the attacker's own, and one with each kind of bad
-certificate. In between is the real proxy, as a process of its own: `seks-proxy run`, then a stock `mitmdump`.
+certificate. In between is the real proxy, as a process of its own: `seks-proxy run`, then a stock `mitmdump`. What can
+be said in HTTP/2 is sent so too, through `seks-proxy run --http2`.
 
 To add a case, add a `Case` to the table of the file it belongs to:
 

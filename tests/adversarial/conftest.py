@@ -44,6 +44,7 @@ EACH_FRONT = [pytest.param("seks-proxy"), pytest.param("mitmdump", marks=pytest.
 #: What each front is told so that it says all that it can.
 TALKATIVE: Mapping[str, list[str]] = {
     "seks-proxy": ["--log-level", "debug"],
+    "http2": ["--log-level", "debug", "--http2"],
     "mitmdump": ["--set", "flow_detail=4", "--set", "termlog_verbosity=debug"],
 }
 

@@ -119,6 +119,7 @@ class Arena:
     """The canary's name and password for the proxy, and its token."""
     owing: bool = False
     """Whether records are missing on purpose."""
+    plays: "type[Play]" = field(default_factory=lambda: Play)
     prints_flows: bool = False
     """A stock mitmdump prints what agents send, their tokens too, where it is told to."""
     mark: int = field(default=0, init=False)
@@ -134,15 +135,14 @@ class Arena:
     def play(self, case: Case) -> None:
         """Run a case."""
         self.reset()
-        play = Play(self, case)
+        play = self.plays(self, case)
         with contextlib.closing(play):
             self.hosts["bound"].route(play.method, "/answer", play.answer)
             seen = play.seen
             seen.extend((case.act or as_sent)(play))
             self.serve_canary()
             self.check(play)
-            # An answer that nobody asked for: to a request that was smuggled in, or what a host sent too much.
-            assert b"".join(wire.rest() for wire in play.wires) == b""
+            assert play.unasked() == b""
             assert len(seen) == len(case.back), (seen, case.back)
             for came, wanted in zip(seen, case.back, strict=True):
                 assert came in (wanted if isinstance(wanted, frozenset) else {wanted}), (seen, case.back)
@@ -253,6 +253,10 @@ class Play:
         """Nothing that came unasked may be left."""
         for wire in self.wires:
             wire.close()
+
+    def unasked(self) -> bytes:
+        """An answer that nobody asked for: to a request that was smuggled in, or what a host sent too much."""
+        return b"".join(wire.rest() for wire in self.wires)
 
     def fill(self, text: str | bytes, **more: str) -> bytes:
         """Put what only the harness knows into a text, whose line breaks become CRLF."""
