@@ -46,6 +46,7 @@ class Answer:
         self.scrubber = Scrubber()
         self.size = 0
         self.is_last = False
+        self._has_body = True
         self._coding: Coding = coding_of("")
         self._envelopes: Envelopes | None = None
 
@@ -62,7 +63,7 @@ class Answer:
         # Without the host's `Connection: close`, mitmproxy would send the next request to a closing connection.
         self.is_last = connection_close(response.http_version, response.headers)
         response.http_version = "HTTP/1.1"
-        has_body = _has_body(request, response)
+        self._has_body = has_body = _has_body(request, response)
         dropped = _HOP_BY_HOP | _named_by_connection(response)
         if not has_body and request.method != "HEAD":
             # Nothing follows that could be framed.
@@ -94,6 +95,9 @@ class Answer:
 
     def take(self, chunk: bytes) -> list[bytes]:
         """Give what is clean of the next bytes of the body, an empty chunk being its end; raises `Refused`."""
+        if chunk and not self._has_body:
+            # HTTP/2 has frames for it all the same, and nothing was made ready to take its coding off.
+            raise Refused("upstream_malformed", "The host's answer goes on where it must end.")
         self.size += len(chunk)
         if chunk and self._envelopes:
             pieces = [

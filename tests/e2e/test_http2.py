@@ -1,6 +1,7 @@
 """HTTP/2, with agents and with hosts: what holds for HTTP/1.1 holds for every stream."""
 
 import contextlib
+import gzip
 import json
 import socket
 import ssl
@@ -386,6 +387,35 @@ def test_encoded_answer(bench: Bench, host2: H2Site, name: str, coding: str) -> 
     bench.failed(answer, "response_unsafe")
     assert {host2.requests[1].header(asked) for asked, _ in asks} == {"identity"}
     wait_for(lambda: host2.requests[1].reset, "the reset at the host")
+
+
+@pytest.mark.parametrize("agent", ["h1", "h2"])
+def test_body_where_none_is(bench: Bench, host2: H2Site, agent: str) -> None:
+    """HTTP/2 lets a host send one with any answer. Nobody looked at how it is encoded: it goes no further."""
+
+    def unchanged(request: H2Request) -> None:
+        body = gzip.compress(request.authorization.encode())
+        request.side.send(request, body, ("content-encoding", "gzip"), status=304)
+
+    host2.handlers["/unchanged"] = unchanged
+    came = b""
+    with contextlib.suppress(ResetStreamError, ConnectionError, ClosedError):
+        if agent == "h2":
+            with h2_tunnel(bench.proxy, H2HOST) as wire:
+                stream = wire.request("GET", "/unchanged", bearer(bench.token), host=H2HOST)
+                try:
+                    wire.answer(stream)
+                finally:
+                    came = bytes(wire.streams[stream].body)
+        else:
+            with bench.proxy.tunnel(H2HOST) as wire1:
+                wire1.send_head("GET", "/unchanged", bearer(bench.token), host=H2HOST)
+                while data := wire1.receive():
+                    came += data
+
+    assert b"\x1f\x8b" not in came
+    outcome = next(r for r in bench.proxy.records(bench.mark, 2) if r["event"] == "outcome")
+    assert (outcome["outcome"], outcome["reason"]) == ("failed", "upstream_malformed")
 
 
 @pytest.mark.parametrize("host", HOSTS)
