@@ -48,8 +48,9 @@ class Conversation:
         grants = [live_grant(token, agent, vault.tokens.resolve, now()) for token in tokens]
         ends = [end for grant in grants for end in (grant.expires, grant.secret_expires) if end]
         self._end = min(map(datetime.fromisoformat, ends), default=None)
-        exchange.answer.scrubber.add(self._service.credentials_at(exchange.origin, agent))
-        endpoints = [stored.binding.at(exchange.origin) for stored in vault.secrets.held_at(exchange.origin, agent)]
+        exchange.answer.scrubber.add(self._service.credentials_at(exchange.origin.host, agent))
+        held = vault.secrets.held_at(exchange.origin.host, agent)
+        endpoints = [stored.binding.at(exchange.origin) for stored in held]
         places = (place for endpoint in endpoints if endpoint for place in endpoint.placements)
         self._places = [place for place in places if isinstance(place, MessagePlacement)]
         self._version = vault.version

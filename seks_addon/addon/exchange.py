@@ -179,7 +179,7 @@ class Exchange:
             return
         assert self.origin is not None and self.session.agent is not None
         used = [substitution.grant.secret_id for substitution in self.substitutions]
-        self.answer.scrubber.add(service.credentials_at(self.origin, self.session.agent, but=used))
+        self.answer.scrubber.add(service.credentials_at(self.origin.host, self.session.agent, but=used))
         self._learned_at = service.vault.version
 
     def pass_answer(self, chunk: bytes) -> list[bytes]:

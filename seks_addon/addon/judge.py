@@ -46,7 +46,7 @@ async def head(flow: http.HTTPFlow, exchange: Exchange, service: Service) -> Non
 def _prepared(judged: Head, exchange: Exchange, service: Service) -> Head:
     """Note what the host may know, and where in the body a token may stand; gives the head that goes with that."""
     assert exchange.origin is not None and exchange.scheme is not None and exchange.session.agent is not None
-    held = service.vault.secrets.held_at(exchange.origin, exchange.session.agent)
+    held = service.vault.secrets.held_at(exchange.origin.host, exchange.session.agent)
     exchange.body_places = body_places(judged, exchange.scheme, exchange.origin, held)
     exchange.guarded = bool(held or exchange.substitutions)
     if exchange.body_places:

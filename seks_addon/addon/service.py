@@ -102,13 +102,13 @@ class Service:
         del version  # Only what is kept depends on it: read once until the vault changes.
         return self.vault.secrets.placements_at(host, client_id)
 
-    def credentials_at(self, origin: Origin, agent: Agent, *, but: Collection[str] = ()) -> list[Known]:
-        """Each credential that an agent has the use of at `origin`, with a token to show to it instead.
+    def credentials_at(self, host: str, agent: Agent, *, but: Collection[str] = ()) -> list[Known]:
+        """Each credential that an agent has the use of at `host`, with a token to show to it instead.
 
         `but` are ids of secrets that are known already. One that somebody touched can't have been used.
         """
         known = []
-        for stored in self.vault.secrets.held_at(origin, agent):
+        for stored in self.vault.secrets.held_at(host, agent):
             if stored.id in but:
                 continue
             with contextlib.suppress(VaultError, NotFoundError):

@@ -74,7 +74,7 @@ class Secrets:
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
         # Which secrets an agent has at a host: asked once, until the database changes.
-        self._held: dict[tuple[str, Origin], builtins.list[str]] = {}
+        self._held: dict[tuple[str, str], builtins.list[str]] = {}
         self._held_version = -1
 
     def add(
@@ -196,29 +196,32 @@ class Secrets:
         # enough: the cost doesn't grow with their number.
         return any(self._is_bound(row["secret_id"], origin) for row in rows)
 
-    def held_at(self, origin: Origin, agent: Agent) -> builtins.list[StoredSecret]:
-        """The secrets bound to `origin` that an agent has, or had, a token for; without those that were touched."""
+    def held_at(self, host: str, agent: Agent) -> builtins.list[StoredSecret]:
+        """The secrets bound to `host` that an agent has, or had, a token for; without those that were touched.
+
+        At any port: what a host knows from one, it may tell at another.
+        """
         found = []
-        for secret_id in self._ids_held_at(origin, agent):
+        for secret_id in self._ids_held_at(host, agent):
             with contextlib.suppress(VaultError, NotFoundError):
-                if (stored := self.by_id(secret_id)).binding.at(origin):
+                if (stored := self.by_id(secret_id)).binding.reaches(host):
                     found.append(stored)
         return found
 
-    def _ids_held_at(self, origin: Origin, agent: Agent) -> builtins.list[str]:
+    def _ids_held_at(self, host: str, agent: Agent) -> builtins.list[str]:
         if self._held_version != self._vault.version or not self._vault.is_current:
             self._held_version = self._vault.version
             self._held.clear()
-        key = (agent.id, origin)
+        key = (agent.id, host)
         if key not in self._held:
             if len(self._held) >= _MAX_HELD:
                 self._held.clear()
-            hosts = [wider.host for wider in covering(origin)]
+            hosts = [wider.host for wider in covering(Origin(host, 443))]
             rows = self._vault.rows(
                 "SELECT DISTINCT secret_id FROM (SELECT DISTINCT secret_id FROM tokens WHERE agent_id = ?)"  # noqa: S608
                 " CROSS JOIN secret_hosts USING (secret_id)"
-                f" WHERE host IN ({', '.join('?' * len(hosts))}) AND port = ?",
-                (agent.id, *hosts, origin.port),
+                f" WHERE host IN ({', '.join('?' * len(hosts))})",
+                (agent.id, *hosts),
             )
             self._held[key] = [row["secret_id"] for row in rows]
         return self._held[key]

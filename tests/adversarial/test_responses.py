@@ -8,6 +8,7 @@ from tests.adversarial.harness import (
     BROKEN,
     CLOSED,
     GOOD,
+    Act,
     Arena,
     Case,
     Play,
@@ -16,6 +17,7 @@ from tests.adversarial.harness import (
     ask,
     cases,
 )
+from tests.support.bench import HOST
 from tests.support.upstream import Received, Send
 
 TRIES = "has the host repeat the credential"
@@ -58,20 +60,20 @@ def not_handed_on(id: str, answer: str | bytes, *back: Word) -> Case:
     return Case(f"odd {id}", TRIES, ask(BEARER, target="/answer"), (wanted,), answer=answer, uses=1)
 
 
-def to_nobody(id: str, answer: str) -> Case:
+def to_nobody(id: str, answer: str, act: Act | None = None) -> Case:
     """An answer to a request without a token, from a host that remembers."""
     return Case(
         f"later {id}",
         "asks without a token what the host saw before",
         answer=answer,
-        act=remembered,
+        act=act or remembered,
         back=(200, 200),
         uses=1,
         passes=1,
     )
 
 
-def remembered(play: Play) -> Iterator[Word]:
+def remembered(play: Play, in_clear: bool = False) -> Iterator[Word]:
     """A host that repeats what it got, in the answer to another request."""
     seen: list[Received] = []
 
@@ -84,11 +86,19 @@ def remembered(play: Play) -> Iterator[Word]:
         await play.answer(seen[-1], send)
 
     play.arena.hosts["bound"].route("GET", "/keep", keep)
-    play.arena.hosts["bound"].route("GET", "/tell", tell)
+    play.arena.hosts["plain" if in_clear else "bound"].route("GET", "/tell", tell)
     wire = play.wire()
     assert play.enter(wire) is None
     yield from play.exchange(wire, ask(BEARER, target="/keep"))
-    yield from play.exchange(wire, ask(target="/tell"))
+    if in_clear:
+        yield from play.exchange(play.wire(), ask(target=f"http://{HOST}/tell"))
+    else:
+        yield from play.exchange(wire, ask(target="/tell"))
+
+
+def remembered_in_clear(play: Play) -> Iterator[Word]:
+    """The same host at a port to which nothing is bound."""
+    yield from remembered(play, in_clear=True)
 
 
 def split_everywhere(play: Play) -> Iterator[Word]:
@@ -270,6 +280,7 @@ CASES = (
     ),
     to_nobody("header", f"{OK}X-Key: {{key}}\nConnection: close\n{EMPTY}"),
     to_nobody("body", f"{OK}Connection: close\n\n{{key}}"),
+    to_nobody("at another port", f"{OK}X-Key: {{key}}\nConnection: close\n\n{{key}}", remembered_in_clear),
     to_nobody("gzip", f"{OK}Content-Encoding: gzip\nConnection: close\n\n{{gzip}}"),
 )
 

@@ -42,7 +42,7 @@ NEW_KEYS = pytest.mark.parametrize("renew", [rekey, reencrypt])
         lambda vault, acme: vault.agents.password(acme.agent) == acme.password,
         lambda vault, acme: vault.secrets.by_id(acme.secret.id),
         lambda vault, acme: vault.secrets.bound_to(acme.secret.binding.endpoints[0].origin),
-        lambda vault, acme: vault.secrets.held_at(acme.secret.binding.endpoints[0].origin, acme.agent),
+        lambda vault, acme: vault.secrets.held_at(acme.secret.binding.endpoints[0].origin.host, acme.agent),
         lambda vault, acme: vault.secrets.reveal(acme.secret.id, acme.client.id).reveal() == KEY,
         lambda vault, acme: vault.tokens.resolve(acme.text),
         lambda vault, acme: vault.tokens.list(agent=acme.agent),

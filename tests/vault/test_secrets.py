@@ -389,34 +389,49 @@ def test_held_at(vault: Vault) -> None:
     theirs = vault.secrets.add(other, "theirs", Secret(KEY), TWO_HOSTS)
     for secret, agent in ((mine, robot), (mine, robot), (elsewhere, robot), (theirs, stranger)):
         token, _ = vault.tokens.issue(secret, agent)
-    origin = TWO_HOSTS.endpoints[0].origin
+    host = TWO_HOSTS.endpoints[0].origin.host
 
-    assert vault.secrets.held_at(origin, robot) == [mine]
-    assert vault.secrets.held_at(origin, stranger) == [theirs]
-    assert vault.secrets.held_at(origin, second) == []
-    assert vault.secrets.held_at(Origin(origin.host, 8443), robot) == []
+    assert vault.secrets.held_at(host, robot) == [mine]
+    assert vault.secrets.held_at(host, stranger) == [theirs]
+    assert vault.secrets.held_at(host, second) == []
+    assert vault.secrets.held_at("elsewhere.example", robot) == [elsewhere]
     vault.tokens.revoke(token)
-    assert vault.secrets.held_at(origin, stranger) == [theirs]
+    assert vault.secrets.held_at(host, stranger) == [theirs]
     vault.secrets.remove(client, "mine")
-    assert vault.secrets.held_at(origin, robot) == []
+    assert vault.secrets.held_at(host, robot) == []
+
+
+def test_held_at_any_port(vault: Vault) -> None:
+    """A host is the same at all of its ports, also one that a wildcard covers."""
+    client = vault.clients.add("one")
+    robot = vault.agents.add(client, "robot")[0]
+    hosts = ("**.example.com:8443", "example.com", "example.com:1")
+    mine = vault.secrets.add(
+        client, "mine", Secret(KEY), Binding(tuple(Endpoint.parse(host, ["bearer"]) for host in hosts))
+    )
+    vault.tokens.issue(mine, robot)
+
+    assert vault.secrets.held_at("example.com", robot) == [mine]
+    assert vault.secrets.held_at("a.b.example.com", robot) == [mine]
+    assert vault.secrets.held_at("example.org", robot) == []
 
 
 def test_held_at_follows_changes(vault: Vault, home: Home) -> None:
     """What is remembered of an agent is forgotten with the next change, here or in another process."""
     client = vault.clients.add("one")
     robot = vault.agents.add(client, "robot")[0]
-    origin = TWO_HOSTS.endpoints[0].origin
-    assert vault.secrets.held_at(origin, robot) == []
+    host = TWO_HOSTS.endpoints[0].origin.host
+    assert vault.secrets.held_at(host, robot) == []
     mine = vault.secrets.add(client, "mine", Secret(KEY), TWO_HOSTS)
     vault.tokens.issue(mine, robot)
-    assert vault.secrets.held_at(origin, robot) == [mine]
+    assert vault.secrets.held_at(host, robot) == [mine]
     with Vault.open(home) as other:
         also = other.secrets.add(client, "also", Secret(KEY), TWO_HOSTS)
         other.tokens.issue(also, robot)
-    assert {stored.name for stored in vault.secrets.held_at(origin, robot)} == {"mine", "also"}
+    assert {stored.name for stored in vault.secrets.held_at(host, robot)} == {"mine", "also"}
     with Vault.open(home) as other:
         other.secrets.remove(client, "mine")
-    assert [stored.name for stored in vault.secrets.held_at(origin, robot)] == ["also"]
+    assert [stored.name for stored in vault.secrets.held_at(host, robot)] == ["also"]
 
 
 def test_held_at_trusts_the_binding(vault: Vault) -> None:
@@ -429,5 +444,5 @@ def test_held_at_trusts_the_binding(vault: Vault) -> None:
         vault.write("INSERT INTO secret_hosts (host, port, secret_id) VALUES ('evil.example', 443, ?)", (secret.id,))
     vault.write("UPDATE secrets SET provider = 'other' WHERE id = ?", (bad.id,))
 
-    assert vault.secrets.held_at(Origin("evil.example", 443), robot) == []
-    assert vault.secrets.held_at(TWO_HOSTS.endpoints[0].origin, robot) == [good]
+    assert vault.secrets.held_at("evil.example", robot) == []
+    assert vault.secrets.held_at(TWO_HOSTS.endpoints[0].origin.host, robot) == [good]
