@@ -25,7 +25,7 @@ from hyperframe.frame import (
     SettingsFrame,
 )
 
-from tests.e2e.test_http2 import H1HOST, H2HOST, bench, host1, host2, proxy, serves  # noqa: F401 - fixtures
+from tests.e2e.http2.conftest import H1HOST, H2HOST, serves
 from tests.support.bench import Bench, refusal
 from tests.support.h2site import H2Site
 from tests.support.h2wire import H2Wire, h2_tunnel, pseudo
@@ -50,7 +50,7 @@ class UnknownFrame(Frame):
         return b"\0\0\0\xbe\0\0\0\0\0"
 
 
-def test_advertised(bench: Bench) -> None:  # noqa: F811
+def test_advertised(bench: Bench) -> None:
     """The limits are announced."""
     with h2_tunnel(bench.proxy, H2HOST) as wire:
         serves(bench, wire, H2HOST)
@@ -63,7 +63,7 @@ def test_advertised(bench: Bench) -> None:  # noqa: F811
     assert settings.enable_connect_protocol == 0
 
 
-def test_streams_at_once(bench: Bench, host2: H2Site) -> None:  # noqa: F811
+def test_streams_at_once(bench: Bench, host2: H2Site) -> None:
     """A hundred streams are served, more end the connection."""
     with h2_tunnel(bench.proxy, H2HOST) as wire:
         serves(bench, wire, H2HOST)
@@ -89,7 +89,7 @@ def test_streams_at_once(bench: Bench, host2: H2Site) -> None:  # noqa: F811
     ],
     ids=["ping", "settings", "priority", "unknown"],
 )
-def test_cheap_frames(bench: Bench, make: Callable[[int], Frame]) -> None:  # noqa: F811
+def test_cheap_frames(bench: Bench, make: Callable[[int], Frame]) -> None:
     """Frames that cost nothing are taken by the thousand, not without end."""
     with h2_tunnel(bench.proxy, H2HOST) as wire:
         for number in range(1500):
@@ -99,7 +99,7 @@ def test_cheap_frames(bench: Bench, make: Callable[[int], Frame]) -> None:  # no
     bench.serves()
 
 
-def test_empty_data(bench: Bench) -> None:  # noqa: F811
+def test_empty_data(bench: Bench) -> None:
     """So are pieces of a body with nothing in them."""
     with h2_tunnel(bench.proxy, H2HOST) as wire:
         stream = wire.request("POST", "/echo", host=H2HOST, end=False)
@@ -107,7 +107,7 @@ def test_empty_data(bench: Bench) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("path", ["/echo", "/../"])
-def test_rapid_reset(bench: Bench, path: str) -> None:  # noqa: F811
+def test_rapid_reset(bench: Bench, path: str) -> None:
     """Streams that are opened only to be reset end the connection, before a few hundred of them (CVE-2023-44487)."""
     with h2_tunnel(bench.proxy, H2HOST) as wire:
         opened = 0
@@ -124,7 +124,7 @@ def test_rapid_reset(bench: Bench, path: str) -> None:  # noqa: F811
     bench.serves()
 
 
-def test_malformed_heads(bench: Bench) -> None:  # noqa: F811
+def test_malformed_heads(bench: Bench) -> None:
     """Heads that are none are answered, a hundred times."""
     with h2_tunnel(bench.proxy, H2HOST) as wire:
         answered = 0
@@ -138,7 +138,7 @@ def test_malformed_heads(bench: Bench) -> None:  # noqa: F811
     assert 90 < answered < 1000
 
 
-def test_continuation(bench: Bench) -> None:  # noqa: F811
+def test_continuation(bench: Bench) -> None:
     """A head that doesn't end is given up (the CONTINUATION flood of 2024)."""
     with h2_tunnel(bench.proxy, H2HOST) as wire:
         serves(bench, wire, H2HOST)
@@ -146,7 +146,7 @@ def test_continuation(bench: Bench) -> None:  # noqa: F811
         flood(wire, [ContinuationFrame(101, data=b"")] * 100, ErrorCodes.PROTOCOL_ERROR)
 
 
-def test_head_that_is_long_to_decode(bench: Bench) -> None:  # noqa: F811
+def test_head_that_is_long_to_decode(bench: Bench) -> None:
     """A head isn't decoded, and not even waited for, when its frames hold more than one may be long."""
     with h2_tunnel(bench.proxy, H2HOST) as wire:
         serves(bench, wire, H2HOST)
@@ -158,7 +158,7 @@ def test_head_that_is_long_to_decode(bench: Bench) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("fields", [[("x-long", "x" * 200_000)], [("x", "y")] * 6000], ids=["one", "many"])
-def test_head_that_is_too_large(bench: Bench, fields: list[tuple[str, str]]) -> None:  # noqa: F811
+def test_head_that_is_too_large(bench: Bench, fields: list[tuple[str, str]]) -> None:
     """A head far over the limit isn't even decoded."""
     with h2_tunnel(bench.proxy, H2HOST) as wire:
         # Huffman's coding of a long value takes hpack seconds.
@@ -169,7 +169,7 @@ def test_head_that_is_too_large(bench: Bench, fields: list[tuple[str, str]]) -> 
     bench.serves()
 
 
-def test_many_headers(bench: Bench) -> None:  # noqa: F811
+def test_many_headers(bench: Bench) -> None:
     """A head with too many headers is answered."""
     with h2_tunnel(bench.proxy, H2HOST) as wire:
         bench.refused(wire.answer(wire.send_fields(*pseudo("GET", "/"), *[("x", "y")] * 300)), "headers_too_large")
@@ -200,7 +200,7 @@ def settled(count: Callable[[], int]) -> int:
     return last
 
 
-def test_agent_that_does_not_read_from_http1(bench: Bench) -> None:  # noqa: F811
+def test_agent_that_does_not_read_from_http1(bench: Bench) -> None:
     """What an agent gives no credit for stays at the host; when it does, it gets all of it."""
     source = Source()
     bench.upstream.route("GET", "/source", source)
@@ -218,7 +218,7 @@ def test_agent_that_does_not_read_from_http1(bench: Bench) -> None:  # noqa: F81
 
 
 @pytest.mark.slow
-def test_agent_that_does_not_read_from_http2(bench: Bench, host2: H2Site) -> None:  # noqa: F811
+def test_agent_that_does_not_read_from_http2(bench: Bench, host2: H2Site) -> None:
     """The same before an HTTP/2 host, where other streams of the connection go on meanwhile."""
     with h2_tunnel(bench.proxy, H2HOST, reads=False) as wire:
         wire.http.increment_flow_control_window(2**30)
@@ -235,7 +235,7 @@ def test_agent_that_does_not_read_from_http2(bench: Bench, host2: H2Site) -> Non
         assert len(wire.answer(stream).body) == SIZE
 
 
-def test_memory(bench: Bench) -> None:  # noqa: F811
+def test_memory(bench: Bench) -> None:
     """A hundred streams that nobody reads take no more memory than their windows."""
     process = psutil.Process(bench.proxy.pid)
     with h2_tunnel(bench.proxy, H2HOST, reads=False) as wire:
@@ -250,7 +250,7 @@ def test_memory(bench: Bench) -> None:  # noqa: F811
     assert after - before < 200 * MIB
 
 
-def test_host_that_does_not_read(bench: Bench, host2: H2Site) -> None:  # noqa: F811
+def test_host_that_does_not_read(bench: Bench, host2: H2Site) -> None:
     """What a host doesn't take stays with the agent; other streams go on."""
     host2.reads = False
     sent = 0
@@ -270,7 +270,7 @@ def test_host_that_does_not_read(bench: Bench, host2: H2Site) -> None:  # noqa: 
     assert sent < MIB
 
 
-def test_http1_agent_before_a_host_that_does_not_read(bench: Bench, host2: H2Site) -> None:  # noqa: F811
+def test_http1_agent_before_a_host_that_does_not_read(bench: Bench, host2: H2Site) -> None:
     """The same for an agent that speaks HTTP/1.1: it isn't read from, until the host gives the request up."""
     host2.reads = False
     with bench.proxy.tunnel(H2HOST) as wire:
@@ -300,7 +300,7 @@ def test_http1_agent_before_a_host_that_does_not_read(bench: Bench, host2: H2Sit
 
 
 @pytest.mark.parametrize("by_reset", [False, True])
-def test_agent_that_leaves_its_upload(bench: Bench, host2: H2Site, by_reset: bool) -> None:  # noqa: F811
+def test_agent_that_leaves_its_upload(bench: Bench, host2: H2Site, by_reset: bool) -> None:
     """An agent that isn't read from, as its host takes no more, and goes: that ends its exchange."""
     host2.reads = False
     with bench.proxy.tunnel(H2HOST) as wire:
@@ -316,7 +316,7 @@ def test_agent_that_leaves_its_upload(bench: Bench, host2: H2Site, by_reset: boo
         wait_for(lambda: not bench.site.owes_outcomes(), "the end of the request")
 
 
-def test_connections_to_hosts(host1: Upstream, folder: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_connections_to_hosts(host1: Upstream, folder: Path, tmp_path: Path) -> None:
     """An agent's streams to a host that speaks HTTP/1.1 have only so many connections to it; others are served."""
     asked = threading.Semaphore(0)
     answer = threading.Event()
