@@ -11,11 +11,11 @@ from seks_addon.handshake import accept_of
 from tests.e2e.conftest import bound_site
 from tests.support.bench import HOST, Bench, refusal
 from tests.support.frames import BINARY, CLOSE, CONTINUATION, frame
+from tests.support.memory import MIB
 from tests.support.proxy import Proxy, wait_for
 from tests.support.raw import Wire, bearer
 from tests.support.upstream import Received, Send, Upstream
 
-MIB = 1 << 20
 PIECE = b"x" * MIB
 BUDGET = 64
 """How many MiB there are for an agent."""

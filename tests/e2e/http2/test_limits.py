@@ -29,12 +29,12 @@ from tests.e2e.http2.conftest import H1HOST, H2HOST, serves
 from tests.support.bench import Bench, refusal
 from tests.support.h2site import H2Site
 from tests.support.h2wire import H2Wire, h2_tunnel, pseudo
+from tests.support.memory import MIB
 from tests.support.proxy import PATIENCE, Proxy, wait_for
 from tests.support.raw import ClosedError, bearer
 from tests.support.site import Site
 from tests.support.upstream import Received, Send, Upstream
 
-MIB = 1 << 20
 SIZE = 64 * MIB
 #: What the operating system's sockets may hold besides, in both directions and on both sides.
 SLACK = 40 * MIB
