@@ -95,6 +95,11 @@ class SeksH2Connection(BufferedH2Connection):
         """How many bytes of a stream the other side gives no credit for."""
         return sum(len(piece.data) for piece in self.stream_buffers.get(stream_id, ()))
 
+    @property
+    def waiting_in_all(self) -> int:
+        """The same of all streams."""
+        return sum(len(piece.data) for pieces in self.stream_buffers.values() for piece in pieces)
+
     def receive_data(self, data: bytes) -> list[h2.events.Event]:
         """Read frames; the pieces of a body that came together are one: each costs as much as a thousand bytes."""
         joined: list[h2.events.Event] = []

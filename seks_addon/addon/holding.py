@@ -1,4 +1,7 @@
-"""What is held whole until its end is there: bodies and messages in which a token may stand."""
+"""What is held in memory: bodies and messages in which a token may stand, until their end is there, and what waits.
+
+Over HTTP/2 a client has credit for a hundred streams, and may have a connection for each of which nobody takes one.
+"""
 
 import time
 import weakref

@@ -12,7 +12,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Client
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
 
 from seks_addon.addon.guard import as_refusal
-from seks_addon.addon.h2connection import MAX_STREAMS
+from seks_addon.addon.h2connection import MAX_STREAMS, STREAM_WINDOW
 from seks_addon.addon.holding import holding_of
 from seks_addon.addon.http1 import MAX_BUFFERED, SeksHttp1Server
 from seks_addon.addon.http2 import SeksHttp2Server
@@ -22,6 +22,8 @@ from seks_addon.addon.stream import SeksHttpStream
 
 Commands = layer.CommandGenerator[None]
 
+#: How much may wait in an HTTP/2 connection whatever its agent has waiting elsewhere: a few streams that are slow.
+UNSENT: Final = 2 * STREAM_WINDOW
 #: A ClientHello with post-quantum key shares is about 2 KiB long.
 MAX_CLIENT_HELLO: Final = 16 * 1024
 
@@ -43,19 +45,23 @@ class SeksHttpLayer(PressuredLayer):
                     # A head, or the line of a chunk, that doesn't end.
                     yield commands.CloseConnection(event.connection)
             yield from self.settle()
-            self._count_held()
+            yield from self._count_held()
         except Exception as error:  # noqa: BLE001
             # mitmproxy would log it with its text, and leave the client waiting. HTTP/1 trailers end here.
             as_refusal("http layer", error)
             yield commands.CloseConnection(self.context.client)
 
-    def _count_held(self) -> None:
+    def _count_held(self) -> Commands:
         streams = cast("Collection[SeksHttpStream]", self.streams.values())
         if any(stream.flow.request.method == "CONNECT" for stream in streams):
             # What is in the tunnel counts for itself.
             return
         since = [stream.held_since for stream in streams if stream.held_since is not None]
-        holding_of(self.context.client).holds(sum(stream.held for stream in streams), min(since, default=None))
+        holding, unsent = holding_of(self.context.client), self.unsent
+        holding.holds(sum(stream.held for stream in streams) + unsent, min(since, default=None))
+        if unsent > UNSENT and not holding.has_room:
+            # The credit for it was given long ago: there is nothing else left to take back.
+            yield commands.CloseConnection(self.context.client)
 
     def _is_forgotten(self, connection: Connection) -> bool:
         return (

@@ -7,11 +7,13 @@ which isn't read from for a while. Where the taker speaks HTTP/1.1, mitmproxy wa
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from mitmproxy.connection import Client, Connection, Server
 from mitmproxy.proxy import commands, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import HTTPMode
+from mitmproxy.proxy.layers.http._events import RequestData, ResponseData
 from mitmproxy.proxy.layers.http._http1 import Http1Client
 
 from seks_addon.addon.h2connection import STREAM_WINDOW
@@ -19,6 +21,10 @@ from seks_addon.addon.http2 import SeksHttp2Client, SeksHttp2Server, Tend
 from seks_addon.addon.pool import ConnectionPool
 
 Commands = layer.CommandGenerator[None]
+
+#: What a piece of a body takes besides its bytes: it may have but one.
+EVENT_COST: Final = 256
+_HTTP2: Final = (SeksHttp2Server, SeksHttp2Client)
 
 
 @dataclass
@@ -69,6 +75,14 @@ class PressuredLayer(ConnectionPool):
             else:
                 yield from self._hold(connection, streams[connection])
         yield from self.serve_waiting()
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait in it: for credit, or for a stream that waits itself."""
+        readers = (self.reader(connection) for connection in self.connections)
+        buffered = sum(reader.h2_conn.waiting_in_all for reader in readers if isinstance(reader, _HTTP2))
+        events = (event for stream in self.streams.values() for event in stream._paused_event_queue)  # noqa: SLF001
+        return buffered + sum(EVENT_COST + len(e.data) for e in events if isinstance(e, RequestData | ResponseData))
 
     def _hold(self, connection: Connection, streams: Iterable[int]) -> Commands:
         """Stop reading from, or go on reading from, a connection with one stream."""

@@ -5,6 +5,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +66,8 @@ class H2Site:
     def __init__(self, *hosts: str, ca: trustme.CA | None = None, streams: int = 100) -> None:
         self.hosts, self.ca, self.streams = hosts, ca or trustme.CA(), streams
         self.reads = True
+        self.greets = True
+        """False: on a new connection nothing is said, not even the settings."""
         self.release = threading.Event()
         """What `/hold` waits for."""
         self.requests: list[H2Request] = []
@@ -87,7 +90,7 @@ class H2Site:
         self.requests.clear()
         self.handlers.clear()
         self.release.clear()
-        self.reads = True
+        self.reads = self.greets = True
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -119,6 +122,8 @@ class H2Site:
         with contextlib.suppress(OSError), self._tls.wrap_socket(client, server_side=True) as tls:
             side = Side(self, tls, len(self.sides) + 1)
             self.sides.append(side)
+            while not self.greets:
+                time.sleep(TICK)
             side.run()
 
 

@@ -250,6 +250,41 @@ def test_memory(bench: Bench) -> None:
     assert after - before < 200 * MIB
 
 
+@pytest.mark.parametrize("silent", [False, True], ids=["no credit", "no settings"])
+def test_memory_of_many_connections(bench: Bench, host2: H2Site, silent: bool) -> None:
+    """Nor do they on each of many connections: an agent is told to leave, others are served."""
+    process = psutil.Process(bench.proxy.pid)
+    before, most, ended = process.memory_info().rss, 0, 0
+    host2.reads, host2.greets = False, not silent
+    with contextlib.ExitStack() as stack:
+        for _ in range(8):
+            wire = stack.enter_context(h2_tunnel(bench.proxy, H2HOST))
+            # The credit for a stream comes with the proxy's settings.
+            wire.receive()
+            try:
+                upload(wire, [wire.request("POST", "/echo", host=H2HOST, end=False) for _ in range(90)])
+            except (ClosedError, OSError):
+                ended += 1
+            most = max(most, process.memory_info().rss)
+        host2.reads = host2.greets = True
+        bench.serves()
+
+    assert ended >= 3
+    assert most - before < 160 * MIB
+
+
+def upload(wire: H2Wire, streams: list[int]) -> None:
+    """Send all that there is credit for; raises `ClosedError` or `OSError` where the connection ends."""
+    for stream in streams:
+        while room := min(wire.http.local_flow_control_window(stream), wire.http.max_outbound_frame_size):
+            wire.http.send_data(stream, b"x" * room)
+        wire.flush()
+    wire._socket.settimeout(0.5)
+    with contextlib.suppress(TimeoutError):
+        while True:
+            wire.receive()
+
+
 def test_host_that_does_not_read(bench: Bench, host2: H2Site) -> None:
     """What a host doesn't take stays with the agent; other streams go on."""
     host2.reads = False
