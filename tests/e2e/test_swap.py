@@ -173,11 +173,13 @@ def test_a_token_elsewhere_in_a_body(bench: Bench, kind: str, body: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("secret", "place", "code"),
-    [("openai", "form", "host_not_allowed"), ("in-json", "form", "token_misplaced"), (None, "form", "token_unknown")],
+    ("secret", "code"),
+    [("openai", "host_not_allowed"), ("in-json", "token_misplaced"), (None, "token_unknown")],
 )
-def test_another_token_in_the_field(bench: Bench, secret: str | None, place: str, code: str) -> None:
+def test_another_token_in_the_field(bench: Bench, secret: str | None, code: str) -> None:
     """What stands in the field is judged as anywhere else."""
+    # Who has no token for the form is free to send one with anything in it.
+    bench.site.token("in-form")
     token = bench.site.token(secret) if secret else new_token("openai")
 
     answer = bench.post("places.example.com", "/echo", f"client_secret={token}", ("Content-Type", FORM))
