@@ -1,13 +1,16 @@
-"""Values that tests of the core begin with: keys that are obviously none, bindings, homes."""
+"""Values that tests of the core begin with: keys that are obviously none, an agent and its token, bindings, homes."""
 
 import base64
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from seks_addon.binding import Binding, Endpoint
+from seks_addon.destination.host import Origin
 from seks_addon.head import Head, Header
 from seks_addon.home import Home
 from seks_addon.policy import Policy
+from seks_addon.vault import Agent, Grant
 from tests.support.forms import forms
 
 KEY = "sk-test-not-a-real-key-0000000000000000"
@@ -21,6 +24,26 @@ OTHER_TOKEN = "seks_github_" + "1" * 33 + "4MhJFW"
 def binding(*specs: str, host: str = HOST, policy: Policy | None = None) -> Binding:
     """A binding to one host, with `bearer` where no placement is named."""
     return Binding((Endpoint.parse(host, specs or ("bearer",)),), policy or Policy())
+
+
+#: An agent, and what a token of its stands for, at a moment when both are good.
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+ORIGIN = Origin(HOST, 443)
+AGENT = Agent("agt_1", "cli_1", "default", "robot", True, "")
+GRANT = Grant(
+    token_id="tok_1",
+    agent_id=AGENT.id,
+    secret_id="sec_1",
+    secret="openai",
+    provider="openai",
+    client_id="cli_1",
+    client="default",
+    binding=binding("bearer", "header:X-Api-Key: {}"),
+    policy=Policy(),
+    expires=None,
+    secret_expires=None,
+    revoked=False,
+)
 
 
 def basic(username: str, password: str) -> str:

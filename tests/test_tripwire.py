@@ -7,8 +7,7 @@ from seks_addon.head import Head
 from seks_addon.tokens import new_token
 from seks_addon.tripwire import MAX_TOKENS, tripped
 from seks_addon.vault import Grant
-from tests.samples import HOST, OTHER_TOKEN, TOKEN, basic, head_of
-from tests.test_authorize import AGENT, GRANT
+from tests.samples import AGENT, GRANT, HOST, OTHER_TOKEN, TOKEN, basic, head_of
 
 HOME, EVIL = Origin(HOST, 443), Origin("evil.example.com", 443)
 THEIRS = replace(GRANT, token_id="tok_theirs", agent_id="agt_2")

@@ -8,7 +8,6 @@ import socket
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import h11
 
@@ -16,7 +15,7 @@ from seks_addon import placements, strict
 from seks_addon.authorize import Decision, decide
 from seks_addon.binding import Binding, Endpoint
 from seks_addon.destination.authority import check_request, check_server_name, connect_origin, plain_origin
-from seks_addon.destination.host import Origin, canonical_host, is_address
+from seks_addon.destination.host import canonical_host, is_address
 from seks_addon.errors import InputError
 from seks_addon.h2head import H2Head, read_head
 from seks_addon.head import Head
@@ -28,13 +27,10 @@ from seks_addon.placements.query import QueryPlacement
 from seks_addon.policy import Policy
 from seks_addon.refusal import Refused
 from seks_addon.tokens import find_lookalikes
-from seks_addon.vault import Agent, Grant
+from tests import samples
 from tests.fuzz.marks import FOREIGN_TOKEN, TOKENS, spelt
-from tests.samples import HOST, KEY, OTHER_KEY, OTHER_TOKEN, TOKEN, binding
+from tests.samples import AGENT, HOST, KEY, NOW, ORIGIN, OTHER_KEY, OTHER_TOKEN, TOKEN, binding
 
-NOW = datetime(2026, 1, 2, tzinfo=UTC)
-ORIGIN = Origin(HOST, 443)
-AGENT = Agent("agt_1", "cli_1", "default", "robot", True, "")
 SPECS = (
     "bearer",
     "header:X-Api-Key: {}",
@@ -44,19 +40,9 @@ SPECS = (
     "path:/bot{}/",
     "subprotocol:key.{}",
 )
-GRANT = Grant(
-    token_id="tok_1",
-    agent_id=AGENT.id,
-    secret_id="sec_1",
-    secret="openai",
-    provider="openai",
-    client_id="cli_1",
-    client="default",
+GRANT = replace(
+    samples.GRANT,
     binding=Binding((Endpoint.parse(HOST, SPECS),), Policy(("GET", "POST"), ("/v1",), ("/bot{}/send*",))),
-    policy=Policy(),
-    expires=None,
-    secret_expires=None,
-    revoked=False,
 )
 OTHER_GRANT = replace(GRANT, token_id="tok_2", secret_id="sec_2", binding=binding("header:X-Other: {}"))
 GRANTS = {
