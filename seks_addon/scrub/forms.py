@@ -37,7 +37,7 @@ class Known:
     rendered: tuple[tuple[bytes, bytes], ...] = ()
 
     def forms(self) -> Iterator[tuple[bytes, bytes]]:
-        """Give (form, what to write instead) pairs: raw, hex, UTF-16, base64, and in the wrong charset."""
+        """Give (form, what to write instead) pairs: raw, hex, base64, in other charsets and the wrong one."""
         value, stand_in = self.value.encode(), self.stand_in.encode()
         yield value, stand_in
         if " " in self.value:
@@ -47,7 +47,12 @@ class Known:
             yield from ((form, stand_in) for form in self._misread())
         yield value.hex().encode(), stand_in.hex().encode()
         yield value.hex().upper().encode(), stand_in.hex().upper().encode()
-        yield from self._utf16()
+        yield from self._units("utf-16")
+        # Who asks may choose the charset, where a host heeds `Accept` so far.
+        yield from self._units("utf-32")
+        if self.value.isascii():
+            # Letters, digits and most of what else is in a credential are the same in each kind of EBCDIC.
+            yield self.value.encode("cp037"), self.stand_in.encode("cp037")
         yield from self._base64()
 
     def is_found_in(self, rendered: bytes) -> bool:
@@ -82,14 +87,15 @@ class Known:
                 yield core, instead
                 yield core.translate(_TO_URL_SAFE), instead.translate(_TO_URL_SAFE)
 
-    def _utf16(self) -> Iterator[tuple[bytes, bytes]]:
-        value, stand_in = self.value.encode("utf-16-le"), self.stand_in.encode("utf-16-le")
+    def _units(self, charset: str) -> Iterator[tuple[bytes, bytes]]:
+        value, stand_in = (text.encode(f"{charset}-le") for text in (self.value, self.stand_in))
         if self.value.isascii():
-            # Both byte orders have this within.
-            yield value[:-1], stand_in[:-1]
+            # Both byte orders have this within: all but the last unit's zeros.
+            empty = len("\0".encode(f"{charset}-le")) - 1
+            yield value[:-empty], stand_in[:-empty]
         else:
             yield value, stand_in
-            yield self.value.encode("utf-16-be"), self.stand_in.encode("utf-16-be")
+            yield self.value.encode(f"{charset}-be"), self.stand_in.encode(f"{charset}-be")
 
 
 class Form:
