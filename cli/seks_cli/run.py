@@ -80,6 +80,9 @@ def _become(words: tuple[str, ...], environ: dict[str, str]) -> NoReturn:
         if number := getattr(signal, name, None):
             signal.signal(number, signal.SIG_DFL)
     try:
+        if not words[0]:
+            # Python looks for no file without a name.
+            raise FileNotFoundError
         os.execvpe(words[0], words, environ)  # noqa: S606 - no shell: the words are an argument list
     except FileNotFoundError:
         raise CommandError(f"there is no command {words[0]!r}", exit_code=_NOT_FOUND) from None

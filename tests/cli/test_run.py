@@ -112,11 +112,12 @@ def test_exit_codes_are_the_commands(run: Process) -> None:
     assert run("sh", "-c", "kill -TERM $$").returncode == -signal.SIGTERM
 
 
-def test_a_command_that_is_not_there(run: Process) -> None:
-    result = run("seks-no-such-command")
+@pytest.mark.parametrize("name", ["seks-no-such-command", "/nowhere/at/all", ""])
+def test_a_command_that_is_not_there(run: Process, name: str) -> None:
+    result = run(name)
 
     assert result.returncode == 127
-    assert "seks: error: there is no command 'seks-no-such-command'" in result.stderr
+    assert f"seks: error: there is no command {name!r}" in result.stderr
 
 
 def test_a_command_that_is_none(run: Process, tmp_path: Path) -> None:
