@@ -106,7 +106,8 @@ class Settings:
             ),
             tripwire_revoke=tripwire_revoke,
             allow_private=tuple(_network(text) for text in allow_private),
-            connect_to=dict(_redirection(text) for text in connect_to),
+            # Of two for the same place the first counts, as for curl.
+            connect_to=dict(_redirection(text) for text in reversed(connect_to)),
             upstream_ca=tuple(_certificates(text) for text in upstream_ca),
             http2=http2,
             max_connections=_number("max_connections", max_connections),
@@ -134,7 +135,10 @@ def load_config(home: Home) -> dict[str, Any]:
         if key in LISTS and not isinstance(value, list):
             # A text would be taken for the list of its letters.
             raise ConfigError(f"{home.config}: the setting {key!r} must be a list", hint=f'write {key} = ["…"]')
-        if key in FLAGS and not isinstance(value, bool):
+        if key in (*NUMBERS, "workers") and (isinstance(value, bool) or not isinstance(value, int)):
+            # click would make a whole number of anything that looks like one.
+            raise ConfigError(f"{home.config}: the setting {key!r} must be a whole number", hint=f"write {key} = 2")
+        if key in (*FLAGS, "require_agent_auth") and not isinstance(value, bool):
             raise ConfigError(
                 f"{home.config}: the setting {key!r} must be true or false", hint=f"write {key} = true, without quotes"
             )

@@ -12,7 +12,7 @@ from seks_addon.destination.host import HostPattern, Origin
 from seks_addon.errors import ConfigError
 from seks_addon.foreign import ForeignPolicy, Mode
 from seks_addon.home import Home
-from seks_addon.settings import FLAGS, LISTS, NUMBERS, PROGRAM, SCALARS, Intercept, Settings, load_config
+from seks_addon.settings import FLAGS, LISTS, NUMBERS, SCALARS, Intercept, Settings, load_config
 
 HOME = Home(Path("/nowhere"))
 
@@ -65,6 +65,13 @@ def test_all_said(tmp_path: Path) -> None:
     }
     assert settings.upstream_ca == (ca,)
     assert (settings.max_connections, settings.max_connections_per_agent) == (100, 10)
+
+
+def test_the_first_connection_named_for_a_place_counts() -> None:
+    """As for curl."""
+    settings = Settings.parse(HOME, connect_to=["a.example.com:443:127.0.0.1:1", "A.example.com:443:127.0.0.1:2"])
+
+    assert settings.connect_to == {Origin("a.example.com", 443): Origin("127.0.0.1", 1)}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +141,7 @@ def test_config(tmp_path: Path) -> None:
     assert values == {"egress": "list", "allow_host": ["a"], "deny_host": ["b"], "log_level": "x"}
 
 
-@pytest.mark.parametrize("name", FLAGS)
+@pytest.mark.parametrize("name", [*FLAGS, "require_agent_auth"])
 def test_config_knows_every_flag(tmp_path: Path, name: str) -> None:
     """A setting that is on or off is a boolean there."""
     (tmp_path / "config.toml").write_text(f"{name} = true\n")
@@ -151,21 +158,26 @@ def test_config_knows_every_list(tmp_path: Path, name: str) -> None:
         assert load_config(Home(tmp_path)) == {name: ["x"]}
 
 
-@pytest.mark.parametrize("name", [*SCALARS, *NUMBERS, *PROGRAM])
-def test_config_knows_every_setting(tmp_path: Path, name: str) -> None:
-    """Each setting may stand in the file, in either spelling."""
+@pytest.mark.parametrize("name", [*NUMBERS, "workers"])
+def test_config_knows_every_number(tmp_path: Path, name: str) -> None:
+    """A number is one there, whole and without quotes."""
+    (tmp_path / "config.toml").write_text(f"{name} = 2\n")
+    assert load_config(Home(tmp_path)) == {name: 2}
+
+    for value in ("true", "1.5", '"2"', "[2]"):
+        (tmp_path / "config.toml").write_text(f"{name} = {value}\n")
+
+        with pytest.raises(ConfigError, match=f"{name}' must be a whole number"):
+            load_config(Home(tmp_path))
+
+
+@pytest.mark.parametrize("name", [*SCALARS, "listen", "ready_file", "log_format", "log_level"])
+def test_config_knows_every_text(tmp_path: Path, name: str) -> None:
+    """A setting that is a text is one there, in either spelling."""
     for spelling in (name, name.replace("_", "-")):
         (tmp_path / "config.toml").write_text(f'{spelling} = "x"\n')
 
         assert load_config(Home(tmp_path)) == {name: "x"}
-
-
-@pytest.mark.parametrize("name", FLAGS)
-def test_config_of_what_is_on_or_off(tmp_path: Path, name: str) -> None:
-    """So may those that are on or off."""
-    (tmp_path / "config.toml").write_text(f"{name} = true\n")
-
-    assert load_config(Home(tmp_path)) == {name: True}
 
 
 @pytest.mark.parametrize(
