@@ -24,6 +24,7 @@ def command() -> None:
 @pass_workplace
 def add(workplace: Workplace, name: str, client: str, as_json: bool) -> None:
     """Make an agent; its proxy password is the last line of output."""
+    options.name("agent", name)
     with workplace.administration() as (vault, audit):
         agent, password = vault.agents.add(vault.clients.get(client), name)
         audit.admin("agent.add", client=client, agent=name)

@@ -10,6 +10,7 @@ from seks_addon.errors import InputError, UsageError
 from seks_addon.policy import Policy
 from seks_addon.providers import Catalog, Provider
 from seks_addon.tokens import find_lookalikes
+from seks_cli.options import reading
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -42,7 +43,8 @@ def bind(
             hint="name one with --provider (see `seks provider list`), or say where the secret goes: "
             "--host api.example.com --header 'Authorization: Bearer {}'",
         )
-    return Target(known, Binding(_endpoints(known, hosts, placements), policy), _variables(known, variables))
+    with reading():
+        return Target(known, Binding(_endpoints(known, hosts, placements), policy), _variables(known, variables))
 
 
 def refuse_credential(catalog: Catalog, name: str) -> None:

@@ -27,6 +27,7 @@ def command() -> None:
 @pass_workplace
 def add(workplace: Workplace, name: str, as_json: bool) -> None:
     """Make a client, with one agent called `default`."""
+    options.name("client", name)
     with workplace.administration() as (vault, audit):
         client = vault.clients.add(name)
         agent, _password = vault.agents.add(client, options.DEFAULT)

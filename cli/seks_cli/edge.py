@@ -50,7 +50,11 @@ def _report(error: Exception) -> int:
             return WRONG_USAGE
         case click.ClickException():
             usage = isinstance(error, click.UsageError) and error.ctx
-            output.error(error.format_message(), f"see `{usage.command_path} --help`" if usage else None)
+            message = error.format_message()
+            if isinstance(error, click.MissingParameter):
+                # The choices, a line each.
+                message = " ".join(message.split())
+            output.error(message, f"see `{usage.command_path} --help`" if usage else None)
             return error.exit_code
         case SeksError():
             output.error(error.message, error.hint)

@@ -10,6 +10,7 @@ import click
 from seks_addon.errors import InputError, UsageError
 from seks_addon.home import Home, plain_path
 from seks_cli import terminal
+from seks_cli.options import reading
 
 if TYPE_CHECKING:
     from seks_addon.secret import Secret
@@ -60,7 +61,8 @@ def choose(
         return Passphrase.new(ask, older=(vault.source, vault.master_key_id) if vault and has_one else None)
     if kind == Keyring.kind:
         return Keyring()
-    return Command.parse(key_command or "")
+    with reading():
+        return Command.parse(key_command or "")
 
 
 def _key_file(home: Home, named: Path | None, vault: "Vault | None") -> "KeySource":

@@ -137,19 +137,29 @@ def seal_key(workplace: Workplace, as_json: bool) -> None:
 @click.command(cls=Command)
 @click.argument("key")
 @source.options
-def seal(key: str, **given: Any) -> None:
+@options.as_json
+def seal(key: str, as_json: bool, **given: Any) -> None:
     """Encrypt a value to a vault's public KEY; needs no vault. Add it there with `seks vault add --sealed FILE`."""
     from seks_addon.vault.sealed import seal as seal_value
 
     where = Source(given["stdin"], given["variable"], given["file"])
     where.check()
-    output.data(seal_value(where.read("the secret"), key))
+    sealed = seal_value(where.read("the secret"), key)
+    if as_json:
+        output.document({"sealed": sealed})
+    else:
+        output.data(sealed)
 
 
 @click.command("new-key", cls=Command)
-def new_key() -> None:
+@options.as_json
+def new_key(as_json: bool) -> None:
     """Print a new master key, for a password manager or a KMS that `--key-command` then asks."""
     from seks_addon.vault.envelope import Key
     from seks_addon.vault.keysource.encoding import encode
 
-    output.data(encode(Key.generate()))
+    key = encode(Key.generate())
+    if as_json:
+        output.document({"master_key": key})
+    else:
+        output.data(key)

@@ -1,12 +1,13 @@
 """Options that several commands share, and reading what they say."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, Final
 
 import click
 
-from seks_addon.errors import InputError
+from seks_addon.errors import ConfigError, InputError, UsageError
 from seks_addon.timing import now, parse_moment, timestamp
 
 #: `seks_addon.vault.DEFAULT`, whose import takes longer than most commands' help.
@@ -29,19 +30,38 @@ proxy: Decorator = click.option(
 )
 
 
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Read what stands on the command line in the block: what can't be read there is wrong usage, as it is to click."""
+    try:
+        yield
+    except (InputError, ConfigError) as error:
+        raise UsageError(error.message, hint=error.hint) from None
+
+
 def end(text: str | None) -> datetime | None:
-    """Read an end, which must be to come; raises `InputError`."""
+    """Read an end, which must be to come; raises `UsageError`."""
     if text is None:
         return None
-    moment = parse_moment(text)
+    with reading():
+        moment = parse_moment(text)
     if moment <= now():
-        raise InputError(f"{text!r} is past", hint="write a time to come: 24h, 30d, 2030-12-31")
+        raise UsageError(f"{text!r} is past", hint="write a time to come: 24h, 30d, 2030-12-31")
     return moment
 
 
 def past(text: str | None) -> str | None:
-    """Read a time of the past as records have it: `24h` is 24 hours ago."""
-    return timestamp(parse_moment(text, past=True)) if text is not None else None
+    """Read a time of the past as records have it: `24h` is 24 hours ago; raises `UsageError`."""
+    with reading():
+        return timestamp(parse_moment(text, past=True)) if text is not None else None
+
+
+def name(kind: str, text: str) -> None:
+    """Raise `UsageError` unless `text` can name a new client, agent or secret."""
+    from seks_addon.vault.clients import check_name
+
+    with reading():
+        check_name(kind, text)
 
 
 def stored(moment: datetime | None) -> str | None:

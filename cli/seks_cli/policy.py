@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from seks_cli.options import reading
+
 if TYPE_CHECKING:
     from seks_addon.policy import Policy
     from seks_cli.workplace import Workplace
@@ -33,17 +35,18 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def read(given: Mapping[str, Any], *, hosts: Sequence[str] = ()) -> "Policy":
-    """Make a policy of what was given, by the options' names; raises `InputError`."""
+    """Make a policy of what was given, by the options' names; raises `UsageError`."""
     from seks_addon.policy import Policy
     from seks_addon.policy.limits import Limits
 
-    return Policy.parse(
-        given["methods"],
-        given["path_prefixes"],
-        paths=given["paths"],
-        hosts=hosts,
-        limits=Limits.parse(given["rate"], given["max_uses"], given["max_concurrent"]),
-    )
+    with reading():
+        return Policy.parse(
+            given["methods"],
+            given["path_prefixes"],
+            paths=given["paths"],
+            hosts=hosts,
+            limits=Limits.parse(given["rate"], given["max_uses"], given["max_concurrent"]),
+        )
 
 
 def described(policy: "Policy") -> dict[str, Any]:

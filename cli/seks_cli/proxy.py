@@ -7,19 +7,23 @@ import click
 
 from seks_addon import __version__
 from seks_addon.destination.host import is_loopback
+from seks_addon.errors import ConfigError, UsageError
 from seks_addon.home import Home
 from seks_addon.proxy import listen, logs
 from seks_addon.settings import FLAGS, LISTS, NUMBERS, SCALARS, Settings, load_config
-from seks_cli import edge, keychoice
+from seks_cli import edge, keychoice, options
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+_home = click.option("--home", metavar="DIR", help="SEKS's home.  [default: $SEKS_HOME or ~/.seks]")
+_version = click.version_option(__version__, prog_name="seks-proxy")
 
 
 def _options(command: Any) -> Any:
     """The options that `run` and `check` share, in the order of the help."""
     for option in reversed(
         (
-            click.option("--home", help="SEKS's home.  [default: $SEKS_HOME or ~/.seks]"),
+            _home,
             click.option("--listen", default=listen.DEFAULT, show_default=True, metavar="HOST:PORT",
                          help="Where agents connect; port 0 takes a free one."),
             click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True,
@@ -63,6 +67,7 @@ def _options(command: Any) -> Any:
                          help="How the log on standard error is written."),
             click.option("--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True,
                          help="The least level that is written."),
+            _version,
         )
     ):  # fmt: skip
         command = option(command)
@@ -75,16 +80,29 @@ class _Configured(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
+        if extra.get("resilient_parsing"):
+            # A shell that completes the line wants no values.
+            return super().make_context(info_name, args, parent, **extra)
         home = click.Context(self, info_name=info_name, parent=parent, resilient_parsing=True)
         option = self.make_parser(home).parse_args(list(args))[0].get("home") if args else None
-        extra["default_map"] = load_config(Home.find(option))
+        # The one that is named nearest to the end of the command line wins.
+        option = option or (parent.params.get("home") if parent else None)
+        try:
+            extra["default_map"] = {**load_config(Home.find(option)), "home": option}
+        except ConfigError:
+            # Help and version are to be had all the same: click ends here where they are asked for.
+            super().make_context(info_name, list(args), parent, **extra)
+            raise
         return super().make_context(info_name, args, parent, **extra)
 
 
 @click.group(context_settings=_CONTEXT)
-@click.version_option(__version__, prog_name="seks-proxy")
-def cli() -> None:
+@_home
+@_version
+def cli(home: str | None) -> None:
     """Swap agents' fake tokens for real credentials, on the way out."""
+    # The commands look for the home themselves.
+    del home
 
 
 @cli.command(cls=_Configured)
@@ -118,21 +136,31 @@ def check(**given: Any) -> None:
 
     with Vault.open(settings.home, ask=keychoice.ask) as vault:
         Service(settings, vault.master_key).close()
-    click.echo(f"The configuration is good: {settings.home.root}, listening on {host}:{port}.", err=True)
+    where = listen.with_port(host, port)
+    click.echo(f"The configuration is good: {settings.home.root}, listening on {where}.", err=True)
 
 
 def _settings(given: dict[str, Any]) -> tuple[Settings, str, int]:
-    host, port = listen.parse_listen(given["listen"])
     required = given["require_agent_auth"]
-    settings = Settings.parse(
-        Home.find(given["home"]),
-        require_agent_auth=not is_loopback(host) if required is None else required,
-        **{name: given[name] for name in (*SCALARS, *FLAGS, *LISTS, *NUMBERS)},
-    )
+    with options.reading():
+        host, port = listen.parse_listen(given["listen"])
+        settings = Settings.parse(
+            Home.find(given["home"]),
+            require_agent_auth=not is_loopback(host) if required is None else required,
+            **{name: given[name] for name in (*SCALARS, *FLAGS, *LISTS, *NUMBERS)},
+        )
     settings.home.check()
     if ready_file := given["ready_file"]:
-        settings.home.require_foreign(Path(ready_file).absolute())
+        _check_ready_file(settings.home, Path(ready_file).absolute())
     return settings, host, port
+
+
+def _check_ready_file(home: Home, path: Path) -> None:
+    """Raise `SeksError` where it can't be written: not when the proxy is there already."""
+    home.require_foreign(path)
+    if path.is_dir() or not path.parent.is_dir():
+        problem = f"{path} is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise UsageError(f"ready-file: {problem}", hint="name a file in a folder that there is")
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from seks_addon import ca, environment
 from seks_addon.environment import Held
 from seks_addon.timing import now, timestamp
-from seks_cli import output, running
+from seks_cli import options, output, running
 from seks_cli.workplace import Workplace
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ def gather(
         user = vault.agents.get(owner, agent)
         secrets = vault.secrets.list(owner)
         held = _held(vault, owner, user)
-        url = environment.with_user(proxy_url or running.proxy_url(home), user.user, vault.agents.password(user))
+        place, password = proxy_url or running.proxy_url(home), vault.agents.password(user)
+        with options.reading():
+            url = environment.with_user(place, user.user, password)
         # Of every client: whoever starts the agent may have another's at hand.
         stored = vault.secrets.list() if reveal else []
         real = tuple(vault.secrets.reveal(s.id, s.client_id).reveal() for s in stored)

@@ -74,6 +74,7 @@ def add(workplace: Workplace, /, **given: Any) -> None:
         policy=policy.read(given),
     )
     expires = options.end(given["expires"])
+    options.name("secret", name)
     where.check()
     with workplace.reading() as vault:
         # Before somebody types a value for nothing.

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from seks_addon.destination.host import Origin, parse_user_origin
+from seks_addon.destination.host import parse_user_origin
 from seks_addon.errors import ConfigError, InputError, ProxyError
 from seks_addon.home import Home, write_over
 
@@ -46,7 +46,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        where = f"{host}:{port}"
+        where = with_port(host, port)
         if error.errno == errno.EADDRINUSE:
             raise ProxyError(
                 f"{where} is in use", hint="end the other program, or choose another port with --listen (0: a free one)"
@@ -58,15 +58,14 @@ def bind(host: str, port: int) -> socket.socket:
 def announcement(home: Home, listener: socket.socket, *, workers: int, require_agent_auth: bool) -> dict[str, Any]:
     """What `--ready-file` says."""
     host, port = listener.getsockname()[:2]
-    listen = Origin(host, port)
     # Nobody can connect to `0.0.0.0` from elsewhere; from here, loopback is meant.
     reachable = host
     if ipaddress.ip_address(host).is_unspecified:
         reachable = "::1" if ":" in host else "127.0.0.1"
     return {
         "pid": os.getpid(),
-        "listen": _with_port(listen),
-        "proxy_url": f"http://{_with_port(Origin(reachable, port))}",
+        "listen": with_port(host, port),
+        "proxy_url": f"http://{with_port(reachable, port)}",
         "ca_cert": str(home.ca_cert),
         "workers": workers,
         "require_agent_auth": require_agent_auth,
@@ -89,6 +88,6 @@ def withdraw(paths: Iterable[Path]) -> None:
             continue
 
 
-def _with_port(origin: Origin) -> str:
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    return f"{host}:{origin.port}"
+def with_port(host: str, port: int) -> str:
+    """Write a host with its port as in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -73,6 +73,7 @@ def test_no_command_shows_the_help(seks: Seks, words: list[str]) -> None:
         (["vault", "show"], "Missing argument"),
         (["env", "--format", "cobol"], "cobol"),
         (["status", "now"], "too many"),
+        (["completion"], "Choose from: bash, zsh, fish\n"),
     ],
 )
 def test_wrong_usage(seks: Seks, words: list[str], says: str) -> None:
@@ -84,12 +85,46 @@ def test_wrong_usage(seks: Seks, words: list[str], says: str) -> None:
     assert says in result.err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["vault", "add", "a b", "--provider", "openai"],
+        ["vault", "add", "x", "--host", "http://a.example", "--placement", "bearer"],
+        ["vault", "add", "x", "--host", "a.example", "--header", "Host: {}"],
+        ["vault", "add", "x", "--host", "a.example", "--placement", "nowhere"],
+        ["vault", "add", "openai", "--env", "A B"],
+        ["vault", "add", "openai", "--method", "G T"],
+        ["vault", "add", "openai", "--path-prefix", "v1"],
+        ["vault", "add", "openai", "--expires", "2020-01-01"],
+        ["token", "issue", "openai", "--expires", "soon"],
+        ["token", "issue", "openai", "--rate", "60"],
+        ["token", "issue", "openai", "--max-uses", "0"],
+        ["token", "issue", "openai", "--host", ":"],
+        ["client", "add", ""],
+        ["agent", "add", "a/b"],
+        ["audit", "list", "--since", "then"],
+        ["audit", "list", "--until", ""],
+        ["env", "--proxy", "ftp://127.0.0.1"],
+        ["vault", "rekey", "--key-command", '"'],
+    ],
+    ids=" ".join,
+)
+def test_a_value_that_cannot_be_read_is_wrong_usage(ready: Seks, words: list[str]) -> None:
+    """As it is where click reads it: `--max-uses x`."""
+    result = ready(*words, *(["--stdin"] if words[1] == "add" and words[0] == "vault" else []), stdin=KEY)
+
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("seks: error: ")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(seks: Seks, shell: str) -> None:
+    """One script completes both programs."""
     result = seks("completion", shell)
 
     assert result.code == 0
     assert "_SEKS_COMPLETE" in result.out
+    assert "_SEKS_PROXY_COMPLETE" in result.out
 
 
 def test_completion_finds_commands(seks: Seks, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def test_the_agent_is_in_the_proxy_url(ready: Seks) -> None:
 def test_a_proxy_url_that_is_none_is_not_repeated(ready: Seks, url: str) -> None:
     result = ready("env", "--proxy", url)
 
-    assert (result.code, result.out) == (1, "")
+    assert (result.code, result.out) == (2, "")
     assert url not in result.err.splitlines()[0]
 
 

@@ -63,8 +63,8 @@ def test_init_with_a_descriptor(home: Home, seks: Seks) -> None:
         (["--key-source", "passphrase", "--key-file", "/x"], 2, "--key-file"),
         (["--key-file", "/nowhere/at/all.key"], 1, "/nowhere/at/all.key"),
         (["--key-command", ""], 2, "--key-command"),
-        (["--key-command", "  "], 1, "empty"),
-        (["--key-command", "x 'y"], 1, "open quote"),
+        (["--key-command", "  "], 2, "empty"),
+        (["--key-command", "x 'y"], 2, "open quote"),
         (["--key-command", "false"], 1, "failed with code 1"),
         (["--key-command", "/nowhere/at/all"], 1, "No such file"),
         (["--key-command", "echo rubbish"], 1, "no master key"),
@@ -88,18 +88,18 @@ def test_init_with_a_short_passphrase(seks: Seks, home: Home, tmp_path: Path, ch
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "code", "says"),
     [
-        (["init", "--home", "{}/h\udcff"], "is not UTF-8"),
-        (["init", "--key-file", "{}/k\udcff"], "is not UTF-8"),
-        (["init", "--key-command", "cat {}/k\udcff"], "is not UTF-8"),
-        (["status", "--home", "{}/h\udcff", "--json"], "is not UTF-8"),
-        (["init", "--key-file", "~nobody-of-this-name/x"], "there is no user"),
+        (["init", "--home", "{}/h\udcff"], 1, "is not UTF-8"),
+        (["init", "--key-file", "{}/k\udcff"], 1, "is not UTF-8"),
+        (["init", "--key-command", "cat {}/k\udcff"], 2, "is not UTF-8"),
+        (["status", "--home", "{}/h\udcff", "--json"], 1, "is not UTF-8"),
+        (["init", "--key-file", "~nobody-of-this-name/x"], 1, "there is no user"),
     ],
 )
-def test_paths_that_cannot_be_written_down(seks: Seks, tmp_path: Path, words: list[str], says: str) -> None:
+def test_paths_that_cannot_be_written_down(seks: Seks, tmp_path: Path, words: list[str], code: int, says: str) -> None:
     """Bytes that are no text, as a command line may hold them, are refused before anything is made."""
-    assert_refused(seks(*(word.replace("{}", str(tmp_path)) for word in words)), says)
+    assert_refused(seks(*(word.replace("{}", str(tmp_path)) for word in words)), says, code)
 
     assert list(tmp_path.iterdir()) == []
 
@@ -130,6 +130,7 @@ def test_new_key(seks: Seks, tmp_path: Path) -> None:
 
     assert (one.code, one.err, one.out.count("\n")) == (0, "", 1)
     assert one.out != two.out
+    assert seks("vault", "new-key", "--json").json["master_key"].startswith("seks-master-key-v1:")
     assert seks("init", "--key-command", f"cat {tmp_path / 'key'}").code == 0
     assert seks("vault", "list").code == 0
 

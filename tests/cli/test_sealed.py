@@ -41,6 +41,7 @@ def test_sealing_needs_no_vault(ready: Seks, sealed: Path, tmp_path: Path, monke
     monkeypatch.setenv("SEKS_HOME", str(tmp_path / "none"))
 
     assert ready("vault", "seal", key, "--stdin", stdin=KEY).out.startswith("seks-sealed-v1:")
+    assert ready("vault", "seal", key, "--stdin", "--json", stdin=KEY).json["sealed"].startswith("seks-sealed-v1:")
 
     assert not (tmp_path / "none").exists()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from seks_addon import __version__
 from seks_cli.proxy import main
 from tests.e2e.conftest import bound_site
 from tests.support.site import Site
@@ -81,6 +82,55 @@ def test_good(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     assert "configuration is good" in capsys.readouterr().err
 
 
+def test_good_address(good: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """An address of version 6 is told apart from its port."""
+    assert _ends(monkeypatch, "check", "--home", str(good.home.root), "--listen", "[::1]:7357") == 0
+
+    assert "listening on [::1]:7357." in capsys.readouterr().err
+
+
+def _ends(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["seks-proxy", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def test_home_anywhere(good: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The home may be named before the command too, as for `seks`; the last one counts."""
+    home = str(good.home.root)
+
+    assert _ends(monkeypatch, "--home", home, "check") == 0
+    assert _ends(monkeypatch, "--home", "/nowhere", "check", "--home", home) == 0
+    assert _ends(monkeypatch, "--home", home, "check", "--home", "/nowhere") == 1
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["check"]], ids=" ".join)
+def test_version_and_help(
+    site: Site, command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are to be had of every command, with a configuration that is wrong too."""
+    site.home.config.write_text("nonsense = 1")
+    words = ["--home", str(site.home.root), *command]
+
+    assert _ends(monkeypatch, *words, "--version") == 0
+    assert capsys.readouterr().out == f"seks-proxy, version {__version__}\n"
+    assert _ends(monkeypatch, *words, "--help") == 0
+    assert "--home DIR" in capsys.readouterr().out
+
+
+def test_completion(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Half a command line is completed, not refused."""
+    monkeypatch.setenv("_SEKS_PROXY_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "seks-proxy run --listen")
+    monkeypatch.setenv("COMP_CWORD", "3")
+
+    _ends(monkeypatch)
+
+    assert capsys.readouterr() == ("\n", "")
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -108,6 +158,8 @@ def test_good(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         ["--log-format", "xml"],
         ["--require-agent-auth=maybe"],
         ["--ready-file"],
+        ["--ready-file", ""],
+        ["--ready-file", "nowhere/ready.json"],
         ["--nonsense"],
         ["operand"],
     ],
@@ -115,10 +167,10 @@ def test_good(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 )
 @pytest.mark.parametrize("command", ["run", "check"])
 def test_option(run: Run, good: Site, command: str, words: list[str]) -> None:
-    """An option that is wrong is named."""
+    """An option that is wrong is named, and wrong usage, whoever reads it."""
     name = words[0].lstrip("-").partition("=")[0]
 
-    said = run(good.home.root, command, *words)
+    said = run(good.home.root, command, *words, code=(2,))
 
     assert name in said[0]
 
@@ -140,6 +192,9 @@ def test_ready_file_in_a_place_of_seks_s_own(run: Run, good: Site, command: str)
         'listen = "everywhere"',
         "workers = 0",
         'workers = "many"',
+        "workers = true",
+        "max-connections = 1.5",
+        'max-connections-per-agent = "10"',
         'intercept = "some"',
         "intercept = true",
         'egress = "none"',
@@ -154,6 +209,7 @@ def test_ready_file_in_a_place_of_seks_s_own(run: Run, good: Site, command: str)
         'upstream-ca = ["nowhere.pem"]',
         "upstream-ca = [1]",
         'require-agent-auth = "maybe"',
+        'require-agent-auth = "true"',
         'log-level = "loud"',
         "log-format = 1",
         "ready-file = 1",
