@@ -1,7 +1,8 @@
-"""`python -m benchmarks [proxy|scrub|vault]`: measure one of them, or all."""
+"""`python -m benchmarks [flood|proxy|scrub|vault]`: measure one of them, or all."""
 
 import click
 
+from benchmarks.flood import flood
 from benchmarks.proxy import proxy
 from benchmarks.scrub import scrub
 from benchmarks.vault import vault
@@ -17,6 +18,7 @@ def main(context: click.Context) -> None:
             context.invoke(command)
 
 
+main.add_command(flood)
 main.add_command(proxy)
 main.add_command(scrub)
 main.add_command(vault)

@@ -15,7 +15,7 @@ from mitmproxy.net.http import http1
 from seks_addon.addon.admission import Admission
 from seks_addon.addon.allotment import Allotment
 from seks_addon.addon.holding import allotment, holding_of
-from seks_addon.addon.pace import Share
+from seks_addon.addon.pace import Queue, Share
 from seks_addon.addon.patience import patience_of
 from seks_addon.addon.respond import new_request_id, refusal_response
 from seks_addon.addon.session import Session
@@ -40,6 +40,7 @@ class Connections:
         self._to_hosts = Allotment(total, each)
         self._memory = allotment()
         self._open: dict[str, tuple[SeksConnectionHandler, Session]] = {}
+        self._queue = Queue()
         self._shares: weakref.WeakValueDictionary[str, Share] = weakref.WeakValueDictionary()
         self._turning_away = 0
         self._refused = self._slow = 0
@@ -102,7 +103,7 @@ class Connections:
             self._share(agent).spend(time.thread_time() - began)
 
     def _share(self, whose: str) -> Share:
-        return self._shares.setdefault(whose, Share())
+        return self._shares.setdefault(whose, Share(self._queue))
 
     def _leave(self, client: Client, writer: asyncio.StreamWriter) -> None:
         if writer.transport.get_write_buffer_size():

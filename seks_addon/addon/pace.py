@@ -1,8 +1,8 @@
 """What an agent's bytes cost the event loop, which all agents share.
 
 A body of one-byte chunks, or HTTP/2 frames without end, take a thousand times as long to read as the same bytes in
-one piece. Whoever sends such has to wait in between, on all of its connections together; what costs little waits for
-nothing.
+one piece. Whoever sends such has to wait in between, on all of its connections together; and all who do, one after
+the other, so that they have no more of the loop than one of them would. What costs little waits for nothing.
 """
 
 import asyncio
@@ -13,29 +13,56 @@ from typing import Any, Final
 FREE: Final = 0.005
 #: How much longer than that it took is waited then.
 REST: Final = 3.0
-#: How much is read at once, and of a connection whose bytes cost much: a TLS record is not longer than twice that.
+#: How much is read at once, and of a connection whose bytes may cost much: a TLS record is not longer than twice that.
 WHOLE: Final = 64 * 1024
 SLICE: Final = 8 * 1024
-#: After so many cheap reads a connection is read as before.
-_FORGIVEN: Final = 100
+#: After so many cheap reads bytes are taken to go on being cheap.
+FORGIVEN: Final = 100
+
+
+class Queue:
+    """Those whose bytes cost much: they have their turns one after the other, with a rest in between."""
+
+    def __init__(self) -> None:
+        self._free_at = 0.0
+        self._turn = asyncio.Lock()
+
+    def spend(self, seconds: float) -> None:
+        """Count what one of them just did."""
+        self._free_at = max(self._free_at, time.monotonic()) + seconds * REST
+
+    async def turn(self) -> None:
+        """Wait until it is the next one's turn."""
+        async with self._turn:
+            while (wait := self._free_at - time.monotonic()) > 0:  # noqa: ASYNC110 - what it waits for is a time
+                await asyncio.sleep(wait)
 
 
 class Share:
     """The time that one agent, or one address that hasn't said which agent it is, takes of the event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, queue: Queue | None = None) -> None:
+        """`queue` is what it has in common with others."""
+        self._queue = queue or Queue()
         self._free_at = 0.0
+        self._cheap = FORGIVEN
 
     def spend(self, seconds: float) -> bool:
         """Count what was just done; tells whether it was much."""
         if seconds <= FREE:
+            self._cheap += 1
             return False
         self._free_at = max(self._free_at, time.monotonic()) + seconds * REST
+        self._cheap = 0
+        self._queue.spend(seconds)
         return True
 
     async def turn(self) -> None:
         """Wait until it is this one's turn again. Of several that wait, one goes on, as what it does is counted."""
-        while (wait := self._free_at - time.monotonic()) > 0:  # noqa: ASYNC110 - what it waits for is a time
+        while self._cheap < FORGIVEN:
+            await self._queue.turn()
+            if (wait := self._free_at - time.monotonic()) <= 0:
+                return
             await asyncio.sleep(wait)
 
 
@@ -47,7 +74,7 @@ class Pace:
         self.go_on = asyncio.Event()
         self.go_on.set()
         self._reader = reader
-        self._cheap = _FORGIVEN
+        self._cheap = 0
         #: How often was read, and whether it is being waited for what comes.
         self.reads = 0
         self.is_reading = False
@@ -55,7 +82,7 @@ class Pace:
     async def read(self, _size: int) -> bytes:
         await self.go_on.wait()
         self.is_reading = True
-        data: bytes = await self._reader.read(WHOLE if self._cheap >= _FORGIVEN else SLICE)
+        data: bytes = await self._reader.read(WHOLE if self._cheap >= FORGIVEN else SLICE)
         self.is_reading, self.reads = False, self.reads + 1
         await self.share.turn()
         return data

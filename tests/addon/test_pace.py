@@ -1,8 +1,10 @@
 """Who costs much waits in between, and nobody else does."""
 
 import asyncio
+import itertools
+import time
 
-from seks_addon.addon.pace import FREE, SLICE, WHOLE, Pace, Share
+from seks_addon.addon.pace import FORGIVEN, FREE, SLICE, WHOLE, Pace, Queue, Share
 
 
 class Reader:
@@ -21,15 +23,41 @@ async def sizes(pace: Pace, costs: list[float]) -> list[int]:
 
 
 def test_cheap_reads() -> None:
-    """What costs little is read as it comes."""
-    assert asyncio.run(sizes(Pace(Reader(), Share()), [FREE] * 3)) == [WHOLE] * 3
+    """What has been cheap for long is read as it comes; what nobody knows, in small pieces."""
+    read = asyncio.run(sizes(Pace(Reader(), Share()), [FREE] * (FORGIVEN + 2)))
+
+    assert read == [*[SLICE] * FORGIVEN, WHOLE, WHOLE]
 
 
 def test_dear_reads() -> None:
-    """What cost much is read in small pieces, until it has been cheap for long."""
-    read = asyncio.run(sizes(Pace(Reader(), Share()), [2 * FREE, *[0.0] * 101]))
+    """What cost much is read in small pieces again, until it has been cheap for long."""
+    read = asyncio.run(sizes(Pace(Reader(), Share()), [*[0.0] * FORGIVEN, 2 * FREE, *[0.0] * (FORGIVEN + 1)]))
 
-    assert read == [WHOLE, *[SLICE] * 100, WHOLE]
+    assert read == [*[SLICE] * FORGIVEN, WHOLE, *[SLICE] * FORGIVEN, WHOLE]
+
+
+def test_turns() -> None:
+    """Of many whose bytes cost much, one is read at a time, with a rest in between; others wait for none of them."""
+
+    async def read(name: str, share: Share, ended: list[tuple[str, float]]) -> None:
+        pace = Pace(Reader(), share)
+        await pace.read(1)
+        ended.append((name, time.monotonic()))
+        pace.cost(0.02)
+
+    async def scenario() -> list[tuple[str, float]]:
+        queue = Queue()
+        costly = [Share(queue) for _ in range(4)]
+        ended: list[tuple[str, float]] = []
+        for share in costly:
+            share.spend(2 * FREE)
+        await asyncio.gather(*(read("costly", share, ended) for share in costly), read("other", Share(queue), ended))
+        return ended
+
+    names, times = zip(*asyncio.run(scenario()), strict=True)
+
+    assert names == ("other", *["costly"] * 4)
+    assert all(later - sooner > 0.02 for sooner, later in itertools.pairwise(times))
 
 
 def test_one_share() -> None:
