@@ -6,11 +6,9 @@ master key  (from a key source, never in the database)
 """
 
 from seks_addon.vault.agents import Agent
-from seks_addon.vault.clients import Client
+from seks_addon.vault.clients import DEFAULT, Client
 from seks_addon.vault.secrets import StoredSecret
 from seks_addon.vault.store import Vault
 from seks_addon.vault.tokens import Grant, Token
-
-DEFAULT = "default"
 
 __all__ = ["DEFAULT", "Agent", "Client", "Grant", "StoredSecret", "Token", "Vault"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import builtins
 import hmac
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from seks_addon.errors import ExistsError, NotFoundError
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import new_id, new_password, redact
-from seks_addon.vault.clients import check_name
+from seks_addon.vault.clients import DEFAULT, check_name
 from seks_addon.vault.consistent import retried
 from seks_addon.vault.damage import DamagedRow, Sifted, pick, remove_row, require_text, sift
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from seks_addon.vault.envelope import Key
     from seks_addon.vault.store import Row, Vault
 
-_SELECT = "SELECT agents.*, clients.name AS client FROM agents JOIN clients ON clients.id = agents.client_id"
+_SELECT: Final = "SELECT agents.*, clients.name AS client FROM agents JOIN clients ON clients.id = agents.client_id"
 #: With those whose client is gone.
-_ALL = _SELECT.replace("JOIN", "LEFT JOIN")
+_ALL: Final = _SELECT.replace("JOIN", "LEFT JOIN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Agent:
 
     @property
     def user(self) -> str:
-        return self.name if self.client == "default" else f"{self.client}/{self.name}"
+        return self.name if self.client == DEFAULT else f"{self.client}/{self.name}"
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "client": self.client, "enabled": self.enabled, "created": self.created}
@@ -93,7 +93,7 @@ class Agents:
         """Find an agent as it names itself to the proxy: `AGENT`, or `CLIENT/AGENT`."""
         client, slash, name = user.rpartition("/")
         row = self._vault.row(
-            f"{_SELECT} WHERE clients.name = ? AND agents.name = ?", (client if slash else "default", name)
+            f"{_SELECT} WHERE clients.name = ? AND agents.name = ?", (client if slash else DEFAULT, name)
         )
         return self._agent(row) if row else None
 
@@ -116,7 +116,7 @@ class Agents:
         """Let an agent in, or shut it out; holds from its next request."""
         with self._vault.change():
             old = self.get(client, name)
-            agent = Agent(old.id, old.client_id, old.client, old.name, enabled, old.created)
+            agent = replace(old, enabled=enabled)
             self._vault.write(
                 "UPDATE agents SET enabled = ?, mac = ? WHERE id = ?",
                 (int(enabled), self._vault.mac("agents", _fields(agent)), agent.id),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Final
 
 from seks_addon.database import translated
 from seks_addon.errors import DatabaseDamagedError, SeksError
@@ -9,6 +10,9 @@ from seks_addon.vault import meta
 from seks_addon.vault.consistent import snapshot
 from seks_addon.vault.rotation import Progress
 from seks_addon.vault.store import Vault
+
+_VERSIONS: Final = "SELECT version FROM secret_values WHERE secret_id = ?"
+_HOSTS: Final = "SELECT host, port FROM secret_hosts WHERE secret_id = ?"
 
 
 def check(vault: Vault, progress: Progress) -> list[str]:
@@ -86,7 +90,3 @@ def _open_token(vault: Vault, token_id: str) -> None:
     grant = vault.tokens.resolve(vault.tokens.text(token))
     if grant is None or grant.token_id != token_id:
         raise SeksError("it can't be found by its text")
-
-
-_VERSIONS = "SELECT version FROM secret_values WHERE secret_id = ?"
-_HOSTS = "SELECT host, port FROM secret_hosts WHERE secret_id = ?"

@@ -16,6 +16,9 @@ from seks_addon.vault.envelope import Key
 if TYPE_CHECKING:
     from seks_addon.vault.store import Row, Vault
 
+#: What the first client is called, and the first agent of each.
+DEFAULT: Final = "default"
+
 # No slash and no colon: `CLIENT/AGENT:PASSWORD` names an agent to the proxy.
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from seks_addon.errors import VaultError
+from seks_addon.errors import InputError, VaultError
 
 if TYPE_CHECKING:
     from seks_addon.vault.store import Row, Vault
@@ -26,9 +27,9 @@ _REMOVE: Final = {
 }
 #: What can stand in a command that somebody copies.
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-#: What is left to do about a row that no command can name.
+#: What is left to do about a row.
+_RESTORE: Final = "restore the vault from a backup"
+#: And about one that no command can name.
 WITHOUT_NAME: Final = "restore the vault from a backup; without one, `seks vault destroy` removes it with all secrets"
 
 
@@ -62,7 +63,7 @@ class DamagedRow:
             # No command that is given a text finds it; the one that needs none does.
             return WITHOUT_NAME
         removal = f"remove it with `seks {_REMOVE[self.kind]} {word}`, or " if _WORD.fullmatch(word) else ""
-        return f"{removal}restore the vault from a backup"
+        return removal + _RESTORE
 
     def to_json(self) -> dict[str, Any]:
         name = None if self.name is None else str(self.name)
@@ -95,6 +96,15 @@ def require_text(row: Row, *columns: str) -> None:
         raise VaultError("a row was changed outside of SEKS", hint=WITHOUT_NAME)
 
 
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Turn what reading a column of JSON raises into a `VaultError`: SEKS wrote it, so somebody changed it."""
+    try:
+        yield
+    except (InputError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise VaultError("a row was changed outside of SEKS", hint=_RESTORE) from None
+
+
 def pick[T: Named](sifted: Sifted[T], name: str) -> T | DamagedRow | None:
     """The row of that name, or else a damaged one of that id."""
     found: list[T | DamagedRow] = [one for one in sifted.sound if one.name == name]
@@ -106,4 +116,4 @@ def pick[T: Named](sifted: Sifted[T], name: str) -> T | DamagedRow | None:
 def remove_row(vault: Vault, kind: str, row_id: str) -> None:
     """Delete a row, and with it what it owns, without opening it; raises `VaultError` where its id isn't even text."""
     if not vault.write(_DELETE[kind], (row_id,)):
-        raise VaultError(f"the {kind} {row_id!r} can't be removed", hint="restore the vault from a backup")
+        raise VaultError(f"the {kind} {row_id!r} can't be removed", hint=_RESTORE)

@@ -33,9 +33,10 @@ VERSION: Final = 1
 KEY_BYTES: Final = 32
 KEY_ID_BYTES: Final = 8
 _SALT, _NONCE, _COMMITMENT, _TAG = 32, 12, 32, 16
-_HEAD = 1 + KEY_ID_BYTES
-_MINIMUM = _HEAD + _SALT + _NONCE + _COMMITMENT + _TAG
+_HEAD: Final = 1 + KEY_ID_BYTES
+_MINIMUM: Final = _HEAD + _SALT + _NONCE + _COMMITMENT + _TAG
 
+_RESTORE: Final = "restore the database from a backup, or add the secret again"
 Context = Mapping[str, Any]
 
 
@@ -110,9 +111,6 @@ class Key:
 def key_id_of(record: bytes) -> bytes:
     """The id of the key that a record is sealed under."""
     return record[1:_HEAD]
-
-
-_RESTORE = "restore the database from a backup, or add the secret again"
 
 
 def _expand(material: bytes, salt: bytes, info: bytes, length: int) -> bytes:

@@ -17,6 +17,15 @@ from seks_addon.vault.store import Vault
 
 #: Told how many of how many records are done.
 Progress = Callable[[int, int], None]
+_ANOTHER: Final = "a rekey to it that was cut off is done; for a new key, name another, or a new key file"
+#: Rows whose owners somebody took away.
+_LEFTOVERS: Final = (
+    "DELETE FROM secret_values",
+    "DELETE FROM secret_hosts",
+    "DELETE FROM tokens",
+    "DELETE FROM agents WHERE client_id NOT IN (SELECT id FROM clients)",
+)
+_OTHERS: Final = "DELETE FROM agents WHERE client_id = ? AND id NOT IN (SELECT value FROM json_each(?))"
 
 
 def rekey(vault: Vault, source: KeySource, record: Callable[[], object] = lambda: None) -> None:
@@ -52,9 +61,6 @@ def _rekey(vault: Vault, source: KeySource, record: Callable[[], object]) -> Non
             keysource.forget_staged(vault.home)
         raise
     keysource.settle(vault.home, source)
-
-
-_ANOTHER: Final = "a rekey to it that was cut off is done; for a new key, name another, or a new key file"
 
 
 def reencrypt(vault: Vault, progress: Progress) -> None:
@@ -95,16 +101,6 @@ def _refusal(row: DamagedRow) -> VaultError:
     return VaultError(f"{row} was changed outside of SEKS; nothing is encrypted again", hint=row.way_out)
 
 
-#: Rows whose owners somebody took away.
-_LEFTOVERS: Final = (
-    "DELETE FROM secret_values",
-    "DELETE FROM secret_hosts",
-    "DELETE FROM tokens",
-    "DELETE FROM agents WHERE client_id NOT IN (SELECT id FROM clients)",
-)
-_OTHERS: Final = "DELETE FROM agents WHERE client_id = ? AND id NOT IN (SELECT value FROM json_each(?))"
-
-
 class Destroyed(NamedTuple):
     """How many secrets are gone, the agents' new passwords by how they are called, and the damaged rows removed."""
 
@@ -117,8 +113,8 @@ def destroy(vault: Vault, clients: Sequence[Client] | None = None) -> Destroyed:
     """Throw the data keys of `clients`, or of all, away: their secrets and tokens are gone for good, damaged ones too.
 
     The agents stay, with new passwords; but for damaged ones: sealed anew, they would pass for SEKS's own. Where all
-    are meant, a client that can't be named goes too. A backup
-    from before still has it all, and so has who kept the old file and the master key; `erase_remnants` comes next.
+    are meant, a client that can't be named goes too. A backup from before still has it all, and so has who kept the
+    old file and the master key; `erase_remnants` comes next.
     """
     passwords: dict[str, str] = {}
     removed: list[DamagedRow] = []

@@ -7,7 +7,7 @@ from sqlite_utils.migrations import Migrations
 
 migrations: Final = Migrations("seks-vault")
 
-_V1 = """
+_V1: Final = """
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value BLOB NOT NULL

@@ -5,23 +5,22 @@ from __future__ import annotations
 import builtins
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from seks_addon.binding import Binding
 from seks_addon.canonical import canonical_json, digest
 from seks_addon.destination.host import Origin
 from seks_addon.destination.wildcard import covering
-from seks_addon.errors import ExistsError, InputError, NotFoundError, VaultError
-from seks_addon.placements import Placement
+from seks_addon.errors import ExistsError, NotFoundError, VaultError
 from seks_addon.secret import Secret
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import new_id, redact
 from seks_addon.vault.clients import check_name
 from seks_addon.vault.consistent import retried
-from seks_addon.vault.damage import DamagedRow, Sifted, pick, remove_row, require_text, sift
+from seks_addon.vault.damage import DamagedRow, Sifted, pick, reading, remove_row, require_text, sift
 
 if TYPE_CHECKING:
     from seks_addon.placements import Placement
@@ -31,10 +30,10 @@ if TYPE_CHECKING:
     from seks_addon.vault.store import Row, Vault
 
 #: Agents and hosts whose secrets are remembered.
-_MAX_HELD = 4096
-_SELECT = "SELECT secrets.*, clients.name AS client FROM secrets JOIN clients ON clients.id = secrets.client_id"
+_MAX_HELD: Final = 4096
+_SELECT: Final = "SELECT secrets.*, clients.name AS client FROM secrets JOIN clients ON clients.id = secrets.client_id"
 #: With those whose client is gone.
-_ALL = _SELECT.replace("JOIN", "LEFT JOIN")
+_ALL: Final = _SELECT.replace("JOIN", "LEFT JOIN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +315,7 @@ class Secrets:
                 row["client"],
                 row["name"],
                 row["provider"],
-                read_binding(row["binding"]),
+                _read_binding(row["binding"]),
                 tuple(json.loads(row["env"])),
                 row["version"],
                 row["expires"],
@@ -327,17 +326,8 @@ class Secrets:
         return stored
 
 
-@contextlib.contextmanager
-def reading() -> Iterator[None]:
-    """Turn what reading a column of JSON raises into a `VaultError`: SEKS wrote it, so somebody changed it."""
-    try:
-        yield
-    except (InputError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise VaultError("a row was changed outside of SEKS", hint="restore the vault from a backup") from None
-
-
 @lru_cache(maxsize=1024)
-def read_binding(text: str) -> Binding:
+def _read_binding(text: str) -> Binding:
     """Read a stored binding. Cached: the text is the whole of what it depends on."""
     return Binding.from_json(json.loads(text))
 

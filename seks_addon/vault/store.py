@@ -13,7 +13,7 @@ from sqlite_utils import Database
 from seks_addon.canonical import canonical_json
 from seks_addon.database import open_database, transaction, translated
 from seks_addon.errors import NoVaultError, SeksError, VaultError
-from seks_addon.home import Home
+from seks_addon.home import BESIDE, Home, beside
 from seks_addon.lock import COMMAND_TIMEOUT
 from seks_addon.vault import epoch, keysource, meta
 from seks_addon.vault.agents import Agents
@@ -349,8 +349,8 @@ def _identity(path: Path) -> File | None:
 
 def _discard(home: Home, source: KeySource) -> None:
     """Remove what was made of a vault."""
-    for suffix in ("", "-wal", "-shm"):
-        home.vault.with_name(home.vault.name + suffix).unlink(missing_ok=True)
+    for suffix in BESIDE:
+        beside(home.vault, suffix).unlink(missing_ok=True)
     for path in (home.key_location, home.epoch):
         path.unlink(missing_ok=True)
     source.discard()

@@ -6,7 +6,7 @@ import builtins
 import json
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from seks_addon.binding import Binding
 from seks_addon.canonical import canonical_json
@@ -15,8 +15,7 @@ from seks_addon.policy import Policy
 from seks_addon.timing import now, timestamp
 from seks_addon.tokens import is_token, new_id, new_token
 from seks_addon.vault.consistent import retried
-from seks_addon.vault.damage import Sifted, require_text, sift
-from seks_addon.vault.secrets import reading
+from seks_addon.vault.damage import Sifted, reading, require_text, sift
 
 if TYPE_CHECKING:
     from seks_addon.vault.agents import Agent
@@ -24,14 +23,14 @@ if TYPE_CHECKING:
     from seks_addon.vault.secrets import StoredSecret
     from seks_addon.vault.store import Row, Vault
 
-_SELECT = (
+_SELECT: Final = (
     "SELECT tokens.*, secrets.name AS secret, secrets.provider, secrets.env, agents.name AS agent,"
     " secrets.client_id, clients.name AS client FROM tokens JOIN secrets ON secrets.id = tokens.secret_id"
     " JOIN agents ON agents.id = tokens.agent_id JOIN clients ON clients.id = secrets.client_id"
 )
 #: With those whose secret, agent or client is gone.
-_ALL = _SELECT.replace("JOIN", "LEFT JOIN")
-_RESOLVE = "SELECT * FROM tokens WHERE lookup = ?"
+_ALL: Final = _SELECT.replace("JOIN", "LEFT JOIN")
+_RESOLVE: Final = "SELECT * FROM tokens WHERE lookup = ?"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from seks_addon.vault.keysource.keyring import Keyring
 from seks_addon.vault.keysource.passphrase import Ask, Passphrase
 
 __all__ = ["Ask", "Command", "KeyFile", "KeySource", "Keyring", "Passphrase", "key_file", "remember", "unlock"]
+_MEND: Final = "it says where the master key is; mend it"
 
 
 def remember(home: Home, source: KeySource, *, staged: bool = False) -> None:
@@ -190,9 +191,6 @@ def _read(path: Path) -> Mapping[str, Any]:
     if not file.startswith("/") or "\0" in file:
         raise MasterKeyError(f"{path} must have a whole path as `path`, from the root on", hint=_MEND)
     return place
-
-
-_MEND: Final = "it says where the master key is; mend it"
 
 
 def _staged(home: Home) -> Path:

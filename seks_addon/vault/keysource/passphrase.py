@@ -25,6 +25,7 @@ _CEILING: Final = (pwhash.argon2id.OPSLIMIT_SENSITIVE, pwhash.argon2id.MEMLIMIT_
 
 #: A shorter passphrase is refused. NIST SP 800-63B-4 section 3.1.1.2 asks for 15 where it is the only factor.
 MIN_LENGTH: Final = 15
+_TAMPERED: Final = "somebody changed the vault; restore it from a backup"
 
 
 class Passphrase(KeySource):
@@ -108,6 +109,3 @@ class Passphrase(KeySource):
         if self._ask is None:
             raise unattended.nobody_to_ask(new=new)
         return self._ask(new)
-
-
-_TAMPERED: Final = "somebody changed the vault; restore it from a backup"
