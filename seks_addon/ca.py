@@ -22,7 +22,7 @@ from seks_addon.home import PUBLIC_FILE, Home, require_private, write_new, write
 #: How long the CA is valid. Sandboxes are rebuilt more often; a leaf lives for a year at the most.
 LIFETIME: Final = datetime.timedelta(days=3650)
 
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\s.+?\s-----END CERTIFICATE-----", re.DOTALL)
+_PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----\s.+?\s-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

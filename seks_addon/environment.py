@@ -4,13 +4,14 @@ Which variable does what for which client was measured, one client and one varia
 here in the order in which they are printed.
 """
 
-import base64
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote, urlsplit
 
+from seks_addon.base64_core import base64_core
 from seks_addon.errors import InputError
 
 #: Who connects to the proxy by which: most read the first two, wget and gRPC only lower case, Ruby only `HTTP_`.
@@ -61,6 +62,8 @@ FLAGS: Final = MappingProxyType({"NODE_USE_ENV_PROXY": "1", "PERL_LWP_ENV_PROXY"
 #: What no secret may claim.
 RESERVED: Final = frozenset((*PROXY, *NO_PROXY, *BUNDLE, *EXTRA_CA, *BUNDLE_IF_SET, *FLAGS, "NODE_OPTIONS"))
 
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
 #: A shorter credential is looked for as a variable's whole value only: as a part it may stand there by chance.
 MIN_PART: Final = 8
 
@@ -81,6 +84,11 @@ class Clash:
     variable: str
     winner: str
     loser: str
+
+
+def is_variable(name: str) -> bool:
+    """Tell whether a shell can set a variable of that name."""
+    return bool(_VARIABLE.fullmatch(name))
 
 
 def settings(proxy_url: str, ca_cert: str, bundle: str) -> dict[str, str]:
@@ -166,8 +174,5 @@ def _holds(value: str, real: Sequence[str]) -> bool:
 
 def _forms(credential: str) -> list[str]:
     """A credential as it is, and as the part of a base64 text that doesn't depend on what is around it."""
-    raw = credential.encode()
-    shifted = (base64.b64encode(bytes(shift) + raw).decode().rstrip("=") for shift in range(3))
-    # The first characters hold bits of what is before, the last one bits of what is behind.
-    cores = [text[(0, 2, 3)[shift] : -1] for shift, text in enumerate(shifted)]
+    cores = [base64_core(credential.encode(), before).decode() for before in range(3)]
     return [credential, *cores, *(core.replace("+", "-").replace("/", "_") for core in cores)]

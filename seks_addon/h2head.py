@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from seks_addon.head import TCHAR
 from seks_addon.refusal import Refused
 
 Field = tuple[bytes, bytes]
@@ -16,7 +17,7 @@ Field = tuple[bytes, bytes]
 _PSEUDO: Final = frozenset({b":method", b":scheme", b":authority", b":path"})
 # RFC 9110 section 5.6.2, without the capitals that RFC 9113 section 8.2.1 forbids.
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
-_METHOD: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_METHOD: Final = re.compile(f"{TCHAR}+".encode())
 _VISIBLE: Final = re.compile(rb"[\x21-\x7e]+")
 _BAD_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]|^[ \t]|[ \t]$")
 #: RFC 9113 section 8.2.2.

@@ -2,6 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Final
+
+#: A character of a name in HTTP, as a class of a pattern (RFC 9110 section 5.6.2: of a `token`).
+TCHAR: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 
 #: A header's name and value as they came, each byte one character (latin-1).
 Header = tuple[str, str]

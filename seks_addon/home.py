@@ -10,26 +10,27 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from seks_addon.errors import DatabaseBusyError, HomeError
 from seks_addon.lock import COMMAND_TIMEOUT, locked
 
-PRIVATE_FILE = 0o600
-PRIVATE_DIR = 0o700
-PUBLIC_FILE = 0o644
+PRIVATE_FILE: Final = 0o600
+PRIVATE_DIR: Final = 0o700
+PUBLIC_FILE: Final = 0o644
 
 #: How files begin that are on their way to another name, and the age in seconds at which nobody works on one.
-TEMPORARY = ".seks-tmp-"
-_ABANDONED = 3600
+TEMPORARY: Final = ".seks-tmp-"
+_ABANDONED: Final = 3600
 
 #: How the files end that a database consists of.
-BESIDE = ("", "-wal", "-shm", "-journal")
+BESIDE: Final = ("", "-wal", "-shm", "-journal")
 
 #: How a file ends that waits to take another's place.
-NEW = ".new"
+NEW: Final = ".new"
 
 #: How a file system says that it has no links.
-_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 
 
 @dataclass(frozen=True, slots=True)

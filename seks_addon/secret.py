@@ -6,7 +6,7 @@ from typing import Final
 from seks_addon.errors import InputError
 
 MAX_BYTES: Final = 64 * 1024
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Secret:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from seks_addon.handshake import EXTENSIONS, UPGRADE, is_handshake
-from seks_addon.head import Head
+from seks_addon.head import TCHAR, Head
 from seks_addon.policy import METHODS
 from seks_addon.refusal import Refused
 
@@ -17,16 +17,16 @@ MAX_HEADERS: Final = 200
 #: What is read whole of a body in which a token may stand, in bytes.
 MAX_BODY: Final = 1024 * 1024
 
-_FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_FIELD_NAME: Final = re.compile(f"{TCHAR}+")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # RFC 3986 section 3.3 and 3.4: what a path and a query are made of.
-_TARGET = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]|]|%[0-9A-Fa-f]{2})*")
+_TARGET: Final = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]|]|%[0-9A-Fa-f]{2})*")
 # RFC 9110 section 5.6.6; blanks around the `=` are not in it, and read by some all the same.
-_CHARSET = re.compile(r"charset\*?\s*=[\s\"']*([^\s;\"']*)", re.IGNORECASE)
+_CHARSET: Final = re.compile(r"charset\*?\s*=[\s\"']*([^\s;\"']*)", re.IGNORECASE)
 _MAX_DECODINGS: Final = 4
-_ENCODED_SLASH = re.compile(r"%2f", re.IGNORECASE)
-_ENCODED_BACKSLASH = re.compile(r"%5c", re.IGNORECASE)
-_ENCODED_CONTROL = re.compile(r"%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
+_ENCODED_SLASH: Final = re.compile(r"%2f", re.IGNORECASE)
+_ENCODED_BACKSLASH: Final = re.compile(r"%5c", re.IGNORECASE)
+_ENCODED_CONTROL: Final = re.compile(r"%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
 
 #: Headers of one hop only (RFC 9110 section 7.6.1, RFC 2616 section 13.5.1). Transfer-Encoding stays: the
 #: framing is checked and kept.

@@ -2,11 +2,12 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from seks_addon.errors import InputError
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DURATION: Final = re.compile(r"([0-9]{1,6})([smhdw])")
 
 
 def now() -> datetime:

@@ -23,13 +23,13 @@ LENGTH: Final = RANDOM_LENGTH + CHECKSUM_LENGTH
 #: What every token begins with.
 TOKEN_MARK: Final = b"seks_"
 
-_FORM = re.compile(rf"seks_[a-z0-9]{{1,32}}_[0-9A-Za-z]{{{LENGTH}}}")
+_FORM: Final = re.compile(rf"seks_[a-z0-9]{{1,32}}_[0-9A-Za-z]{{{LENGTH}}}")
 # What somebody meant as a token: more or fewer characters behind the provider, another case. A short name
 # such as `seks_addon_x` is none. What stands before it doesn't matter: `/bot<token>/` holds one.
 LOOKALIKE: Final = re.compile(r"seks_[a-z0-9]{1,32}_[0-9A-Za-z]{20,}", re.IGNORECASE)
 
 # With what hangs on to it: a token right behind another one begins within the first one's letters.
-_REDACTED = re.compile(LOOKALIKE.pattern + r"\w*", re.IGNORECASE)
+_REDACTED: Final = re.compile(LOOKALIKE.pattern + r"\w*", re.IGNORECASE)
 
 
 def new_token(provider: str) -> str:

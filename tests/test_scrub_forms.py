@@ -15,9 +15,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from seks_addon.base64_core import base64_core
 from seks_addon.scrub import Known, Scrubber
 from seks_addon.scrub.escapes import _Form
-from seks_addon.scrub.forms import base64_core
 from tests.samples import KEY, TOKEN
 from tests.test_scrub import CUTS, chunks
 

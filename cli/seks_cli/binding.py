@@ -1,18 +1,15 @@
 """What the options of `vault add` bind a secret to."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seks_addon.binding import Binding, Endpoint
-from seks_addon.environment import RESERVED
+from seks_addon.environment import RESERVED, is_variable
 from seks_addon.errors import InputError, UsageError
 from seks_addon.policy import Policy
 from seks_addon.providers import Catalog, Provider
 from seks_addon.tokens import find_lookalikes
 from seks_cli.options import reading
-
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +32,7 @@ def bind(
     policy: Policy,
 ) -> Target:
     """Put catalog and options together: what is given wins over what the provider says; raises `SeksError`."""
-    refuse_credential(catalog, name)
+    _refuse_credential(catalog, name)
     known = catalog.get(provider) if provider else catalog.find(name)
     if known is None and not (hosts and placements):
         raise UsageError(
@@ -47,7 +44,7 @@ def bind(
         return Target(known, Binding(_endpoints(known, hosts, placements), policy), _variables(known, variables))
 
 
-def refuse_credential(catalog: Catalog, name: str) -> None:
+def _refuse_credential(catalog: Catalog, name: str) -> None:
     """Raise `UsageError` where a name looks like a credential: somebody put the value on the command line."""
     if find_lookalikes(name) or any(p.native_prefix and p.looks_native(name) for p in catalog):
         raise UsageError(
@@ -73,7 +70,7 @@ def _endpoints(provider: Provider | None, hosts: Sequence[str], placements: Sequ
 
 def _variables(provider: Provider | None, variables: Sequence[str]) -> tuple[str, ...]:
     for variable in variables:
-        if not _VARIABLE.fullmatch(variable):
+        if not is_variable(variable):
             raise InputError(f"{variable!r} is no environment variable", hint="write letters, digits and underscores")
         if variable in RESERVED or variable.startswith("SEKS_"):
             raise InputError(f"the variable {variable} is SEKS's own; a token can't be put there")

@@ -22,10 +22,7 @@ def command() -> None:
 def path(workplace: Workplace, as_json: bool) -> None:
     """Print where the CA's certificate lies."""
     workplace.home.check()
-    if as_json:
-        output.document({"path": str(workplace.home.ca_cert)})
-    else:
-        output.data(str(workplace.home.ca_cert))
+    output.place(workplace.home.ca_cert, as_json=as_json)
 
 
 @command.command()
@@ -67,7 +64,5 @@ def bundle(workplace: Workplace, file: Path | None, as_json: bool) -> None:
     write_over(target, ca.bundle(home), PUBLIC_FILE)
     if file:
         output.say(f"Wrote {target}.")
-    if as_json:
-        output.document({"path": str(target)})
-    elif not file:
-        output.data(str(target))
+    if as_json or not file:
+        output.place(target, as_json=as_json)

@@ -1,7 +1,7 @@
 """`seks vault backup`, `restore` and `check`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -13,7 +13,7 @@ from seks_cli.workplace import Workplace, pass_workplace
 if TYPE_CHECKING:
     from seks_addon.vault.keysource import KeySource
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
+_FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(cls=Command)

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from seks_cli import options, output
+from seks_cli import formats, options, output
 from seks_cli.commands import Command
 from seks_cli.workplace import Workplace, pass_workplace
 
@@ -15,7 +15,7 @@ from seks_cli.workplace import Workplace, pass_workplace
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["sh", "fish", "powershell", "dotenv", "docker", "json"]),
+    type=click.Choice(list(formats.FORMS)),
     default="sh",
     show_default=True,
     help="How the variables are written.",
@@ -28,7 +28,6 @@ def command(workplace: Workplace, agent: str, client: str, form: str, proxy_url:
 
     For a shell: eval "$(seks env)". For a container: seks env --format docker > agent.env
     """
-    from seks_cli import formats
     from seks_cli.surroundings import gather
 
     found = gather(workplace, client, agent, proxy_url)

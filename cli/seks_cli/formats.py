@@ -10,7 +10,7 @@ from typing import Final
 from seks_addon.errors import InputError
 
 # What every reader of .env files takes without quotes.
-_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
 
 
 def write(variables: Mapping[str, str], form: str) -> str:

@@ -20,6 +20,21 @@ if TYPE_CHECKING:
 
 #: Puts a vault into the home that it is given, and gives its key source; what it made elsewhere it can take back.
 type Fill = Callable[[Home, contextlib.ExitStack], "KeySource"]
+_NEW: Final = (
+    "Without the master key the secrets are lost: keep a copy of it, apart from the vault.\n"
+    "\n"
+    "Next:\n"
+    "  seks vault add openai         store a key; gives the token that stands for it\n"
+    "  seks-proxy run                in another terminal\n"
+    "  seks run -- COMMAND           run an agent with tokens instead of keys"
+)
+_REBUILT: Final = (
+    "Secrets, agents with their passwords, and tokens are as they were in the backup; what was revoked, removed or\n"
+    "rotated since is as before again.\n"
+    "\n"
+    "The CA is new: every sandbox that trusted the one of before must trust this one (`seks ca path`).\n"
+    "The audit log begins anew; that of before, config.toml and providers/ are not in a backup."
+)
 
 
 @click.command(cls=Command)
@@ -82,23 +97,6 @@ def _describe(home: Home, source: "KeySource", next_steps: str) -> None:
         "\n"
         f"{next_steps}"
     )
-
-
-_NEW: Final = (
-    "Without the master key the secrets are lost: keep a copy of it, apart from the vault.\n"
-    "\n"
-    "Next:\n"
-    "  seks vault add openai         store a key; gives the token that stands for it\n"
-    "  seks-proxy run                in another terminal\n"
-    "  seks run -- COMMAND           run an agent with tokens instead of keys"
-)
-_REBUILT: Final = (
-    "Secrets, agents with their passwords, and tokens are as they were in the backup; what was revoked, removed or\n"
-    "rotated since is as before again.\n"
-    "\n"
-    "The CA is new: every sandbox that trusted the one of before must trust this one (`seks ca path`).\n"
-    "The audit log begins anew; that of before, config.toml and providers/ are not in a backup."
-)
 
 
 def initialise(home: Home, source: "KeySource") -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -82,6 +83,14 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) 
 
     cells = [[printable(str(cell)) if cell is not None else "-" for cell in row] for row in rows]
     click.echo(tabulate(cells, headers=headers, tablefmt="plain", disable_numparse=True))
+
+
+def place(path: Path, *, as_json: bool) -> None:
+    """Print where a file lies."""
+    if as_json:
+        document({"path": str(path)})
+    else:
+        data(str(path))
 
 
 def fields(values: Mapping[str, Any]) -> None:

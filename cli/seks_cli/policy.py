@@ -1,7 +1,7 @@
 """The options that say what a secret or a token may be used for, and what a policy looks like when it is shown."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from seks_addon.policy import Policy
     from seks_cli.workplace import Workplace
 
-_OPTIONS = (
+_OPTIONS: Final = (
     click.option("--method", "methods", multiple=True, metavar="M", help="Only this method; repeatable."),
     click.option("--path-prefix", "path_prefixes", multiple=True, metavar="P", help="Only paths below it; repeatable."),
     click.option(

@@ -1,19 +1,21 @@
 """`seks-proxy`: runs the proxy, or checks its configuration."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from seks_addon import __version__
+from seks_addon.destination.egress import Egress
 from seks_addon.destination.host import is_loopback
 from seks_addon.errors import ConfigError, UsageError
+from seks_addon.foreign import Mode
 from seks_addon.home import Home
 from seks_addon.proxy import listen, logs
-from seks_addon.settings import FLAGS, LISTS, NUMBERS, SCALARS, Settings, load_config
+from seks_addon.settings import FLAGS, LISTS, NUMBERS, SCALARS, Intercept, Settings, load_config
 from seks_cli import edge, keychoice, options
 
-_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+_CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 _home = click.option("--home", metavar="DIR", help="SEKS's home.  [default: $SEKS_HOME or ~/.seks]")
 _version = click.version_option(__version__, prog_name="seks-proxy")
@@ -30,17 +32,17 @@ def _options(command: Any) -> Any:
                          help="How many processes serve."),
             click.option("--ready-file", type=click.Path(dir_okay=False, path_type=Path),
                          help="Written (JSON) when connections are accepted."),
-            click.option("--intercept", type=click.Choice(["all", "bound"]), default="all", show_default=True,
+            click.option("--intercept", type=click.Choice([*map(str, Intercept)]), default="all", show_default=True,
                          help="Every TLS connection, or only hosts that a secret is bound to."),
             click.option("--tunnel", multiple=True, metavar="PATTERN",
                          help="Let connections to it pass unseen, unless a secret is bound to it."),
-            click.option("--egress", type=click.Choice(["open", "bound", "list"]), default="open",
+            click.option("--egress", type=click.Choice([*map(str, Egress)]), default="open",
                          show_default=True, help="Which hosts agents may reach."),
             click.option("--allow-host", multiple=True, metavar="PATTERN",
                          help="Let agents reach it, at any port; *. stands for one label, **. for one or more."),
             click.option("--deny-host", multiple=True, metavar="PATTERN",
                          help="Never let agents reach it by this name, whatever else allows it."),
-            click.option("--foreign-credentials", type=click.Choice(["block", "warn", "pass"]), default="pass",
+            click.option("--foreign-credentials", type=click.Choice([*map(str, Mode)]), default="pass",
                          show_default=True,
                          help="What becomes of credentials that are no tokens, at hosts that a secret is bound to."),
             click.option("--foreign-credentials-at", multiple=True, metavar="PATTERN=MODE",

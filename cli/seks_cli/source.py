@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from seks_addon.vault import Vault
 
 #: The limit, a line's end, and one byte more to see that there is too much.
-_READ = MAX_BYTES + 3
+_READ: Final = MAX_BYTES + 3
 
 
 @dataclass(frozen=True, slots=True)

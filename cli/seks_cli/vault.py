@@ -223,10 +223,7 @@ def remove(workplace: Workplace, name: str, client: str, yes: bool, as_json: boo
 def path(workplace: Workplace, as_json: bool) -> None:
     """Print where the vault lies."""
     workplace.home.check()
-    if as_json:
-        output.document({"path": str(workplace.home.vault)})
-    else:
-        output.data(str(workplace.home.vault))
+    output.place(workplace.home.vault, as_json=as_json)
 
 
 for _command in (

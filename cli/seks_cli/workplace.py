@@ -71,8 +71,8 @@ class Workplace:
 
         The block ends with the change's record. The log is on disk before the vault is, so nothing takes effect
         unrecorded. A change that fails after that is recorded once more, as failed; only where the process is killed
-        in between there is a record of something that then did not happen. `erases`: what
-        goes shall not stay in the database's log, where a running proxy keeps that open.
+        in between there is a record of something that then did not happen. `erases`: what goes shall not stay in the
+        database's log, where a running proxy keeps that open.
         """
         with self.vault() as vault, self.audit() as audit:
             with vault.change():

@@ -4,7 +4,7 @@ import contextlib
 import logging
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from typing import Self
+from typing import Final, Self
 
 from seks_addon import foreign
 from seks_addon.addon.connections import Connections
@@ -29,7 +29,7 @@ from seks_addon.vault.envelope import Key
 logger = logging.getLogger("seks.proxy")
 
 #: How long a request waits for a locked vault, in seconds: it is read on the event loop.
-VAULT_TIMEOUT = 0.2
+VAULT_TIMEOUT: Final = 0.2
 
 
 class Service:

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from seks_addon.audit.record import FIELDS, GENESIS, Event, Outcome, Record, chain_hash
 from seks_addon.audit.schema import migrations
@@ -17,11 +17,11 @@ from seks_addon.policy.limits import Exceeded, Quota
 from seks_addon.timing import now, timestamp
 
 #: Nobody appends so many; somebody planted one.
-_MAX_SEQ = 2**62
-_COLUMNS = ("seq", *FIELDS, "prev_hash", "hash")
-_INSERT = f"INSERT INTO records ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - names of ours
-_OWED = "WHERE seq IN (SELECT seq FROM pending WHERE run = ?) ORDER BY seq"
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM records"  # noqa: S608
+_MAX_SEQ: Final = 2**62
+_COLUMNS: Final = ("seq", *FIELDS, "prev_hash", "hash")
+_INSERT: Final = f"INSERT INTO records ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - names of ours
+_OWED: Final = "WHERE seq IN (SELECT seq FROM pending WHERE run = ?) ORDER BY seq"
+_SELECT: Final = f"SELECT {', '.join(_COLUMNS)} FROM records"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from seks_addon.errors import HomeError
 from seks_addon.home import PRIVATE_FILE
 from seks_addon.tokens import new_id
 
-_NAME = re.compile(r"run_[0-9A-Za-z]{12}")
+_NAME: Final = re.compile(r"run_[0-9A-Za-z]{12}")
 
 
 class Run:

@@ -7,7 +7,7 @@ from sqlite_utils.migrations import Migrations
 
 migrations: Final = Migrations("seks-audit")
 
-_V1 = (
+_V1: Final = (
     """CREATE TABLE records (
         seq INTEGER PRIMARY KEY,
         time TEXT NOT NULL,
@@ -45,7 +45,7 @@ _V1 = (
 )
 
 
-_V2 = (
+_V2: Final = (
     # Of secrets and tokens whose use is limited: how often, and when the next is due, in nanoseconds since 1970.
     """CREATE TABLE usage (
         subject TEXT PRIMARY KEY,

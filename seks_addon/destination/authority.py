@@ -1,13 +1,14 @@
 """One authority: CONNECT target, TLS server name, Host header and request target all name the same host."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from seks_addon.destination.host import OddAddressError, Origin, canonical_host, is_address, parse_origin
 from seks_addon.errors import InputError
 from seks_addon.refusal import Refused
 from seks_addon.tokens import find_lookalikes
 
-DEFAULT_PORTS = {"https": 443, "http": 80}
+DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
 def connect_origin(target: str) -> Origin:

@@ -11,9 +11,9 @@ from seks_addon.errors import InputError
 MAX_NAME: Final = 253
 
 # RFC 1123 section 2.1, and the underscore that real names carry.
-_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 # A last label that a resolver may read as a number makes the whole name an address (WHATWG URL, 3.5).
-_NUMERIC = re.compile(r"0x[0-9a-f]*|[0-9]+")
+_NUMERIC: Final = re.compile(r"0x[0-9a-f]*|[0-9]+")
 
 
 class OddAddressError(InputError):

@@ -4,14 +4,14 @@ import base64
 import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from seks_addon.errors import InputError
 from seks_addon.head import Head
 from seks_addon.placements.base import Match, Placement
 from seks_addon.tokens import find_lookalikes
 
-PARTS = ("username", "password", "either")
+PARTS: Final = ("username", "password", "either")
 
 
 def decode_basic(value: str) -> tuple[str, str] | None:

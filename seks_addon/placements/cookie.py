@@ -3,17 +3,17 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from seks_addon.errors import InputError
-from seks_addon.head import Head
+from seks_addon.head import TCHAR, Head
 from seks_addon.placements.base import Match, Placement
 from seks_addon.tokens import find_lookalikes
 
-# RFC 9110 section 5.6.2: a cookie's name is a token; it has no common case.
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")
+# A cookie's name has no common case.
+_NAME: Final = re.compile(f"{TCHAR}{{1,100}}")
 # RFC 6265 section 4.1.1, cookie-octet.
-_VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+")
+_VALUE: Final = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+")
 
 
 @dataclass(frozen=True)

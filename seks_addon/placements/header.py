@@ -4,18 +4,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Final, Self
 
 from seks_addon.errors import InputError
-from seks_addon.head import Head
+from seks_addon.head import TCHAR, Head
 from seks_addon.placements.base import Match, Placement
 from seks_addon.tokens import find_lookalikes
 
-# RFC 9110 section 5.1: a field name is a token.
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")
+_NAME: Final = re.compile(f"{TCHAR}{{1,100}}")
 
 #: Headers that frame or route the request, or that the proxy itself reads or removes.
-FORBIDDEN = frozenset(
+FORBIDDEN: Final = frozenset(
     {
         "accept-encoding",
         "connection",

@@ -7,12 +7,12 @@ from typing import Final, Self
 
 from seks_addon.errors import InputError
 from seks_addon.handshake import is_handshake
-from seks_addon.head import Head
+from seks_addon.head import TCHAR, Head
 from seks_addon.placements.base import Match, Placement
 from seks_addon.tokens import find_lookalikes
 
-# RFC 6455 section 11.3.4, RFC 9110 section 5.6.2: a subprotocol is a token.
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# RFC 6455 section 11.3.4.
+_TOKEN: Final = re.compile(f"{TCHAR}+")
 
 
 @dataclass(frozen=True)

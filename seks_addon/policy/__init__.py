@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from seks_addon.destination.host import Origin, parse_user_origin
 from seks_addon.errors import InputError
@@ -11,7 +11,7 @@ from seks_addon.policy.limits import LIMITS, Limits
 from seks_addon.policy.paths import canonical_path, fits, is_ambiguous, is_below, parse_pattern, parse_prefix
 from seks_addon.refusal import Refused
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "REPORT")
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "REPORT")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ _UNITS: Final = MappingProxyType(
     }
 )
 # A million a second at the most: then a nanosecond is fine enough.
-_RATE = re.compile(r"([1-9][0-9]{0,5}|1000000)/(s|min|h|day)")
+_RATE: Final = re.compile(r"([1-9][0-9]{0,5}|1000000)/(s|min|h|day)")
 
 
 @dataclass(frozen=True, slots=True)

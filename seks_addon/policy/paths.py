@@ -20,9 +20,9 @@ MAX_LENGTH: Final = 1024
 
 #: RFC 3986 section 2.3.
 _UNRESERVED: Final = frozenset(string.ascii_letters + string.digits + "-._~")
-_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
+_ESCAPE: Final = re.compile(r"%([0-9A-Fa-f]{2})?")
 # RFC 3986 section 3.3, the brackets that some APIs have in their paths, and `{}` where a token stands.
-_WRITTEN = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/\[\]]|%[0-9A-Fa-f]{2}|\{\})*")
+_WRITTEN: Final = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/\[\]]|%[0-9A-Fa-f]{2}|\{\})*")
 #: What a server may decode of a path, one time after the other.
 _DEPTH: Final = 3
 #: An encoded octet as one character behind all that stand for themselves, so that no star takes half of it.

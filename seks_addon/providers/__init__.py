@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from seks_addon.binding import Endpoint
+from seks_addon.environment import is_variable
 from seks_addon.errors import ConfigError, InputError, NotFoundError
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_KEYS = {"name", "title", "docs", "env", "withhold", "aliases", "native", "bindings"}
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_KEYS: Final = {"name", "title", "docs", "env", "withhold", "aliases", "native", "bindings"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def parse_provider(source: str, text: str) -> Provider:
             raise InputError("the name must be lower-case letters, digits and dashes")
         env = _texts(data["env"], "env")
         withhold = _texts(data.get("withhold", []), "withhold")
-        if bad := [name for name in (*env, *withhold) if not _VARIABLE.fullmatch(name)]:
+        if bad := [name for name in (*env, *withhold) if not is_variable(name)]:
             raise InputError(f"{bad[0]!r} is no environment variable")
         re.compile(data["native"]["pattern"])
         endpoints = tuple(

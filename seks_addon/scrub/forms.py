@@ -3,13 +3,13 @@
 Where each character may be written in one way or another, `escapes` finds it.
 """
 
-import base64
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Final
 
+from seks_addon.base64_core import base64_core
 from seks_addon.scrub.automaton import Match
 
 #: A shorter rest of base64 is found in texts that have nothing to do with the credential.
@@ -18,8 +18,6 @@ _MIN_CORE: Final = 6
 _MAX_RENDERED: Final = 256
 _WIDEST: Final = 6
 _TO_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
-
-
 #: How much of the end of a form is looked for, in bytes, before the whole is compared. How long the search takes may
 #: tell an agent how much of it is in a text of its choice; so it is a quarter of the form, and not much of any.
 _END: Final = range(4, 9)
@@ -118,9 +116,3 @@ class Form:
             if found := compare_digest(text[start:end], self._text):
                 yield Match(start, end, self._instead)
             at = text.find(self.end, end + before if found else at + 1)
-
-
-def base64_core(value: bytes, before: int) -> bytes:
-    """Give the characters of base64 that depend on `value` alone, where so many bytes, modulo 3, stand before it."""
-    encoded = base64.b64encode(bytes(before) + value)
-    return encoded[-(-8 * before // 6) : 8 * (before + len(value)) // 6]
