@@ -1,5 +1,6 @@
 """`seks audit`: what was done with the secrets."""
 
+import sys
 import time
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ def tail(workplace: Workplace, count: int, follow: bool, as_json: bool) -> None:
     """Print the last records."""
     with workplace.audit() as audit:
         # At least one is read: new ones are those after it.
-        records = list(audit.read(last=max(count, 1)))
+        records = list(audit.read(last=min(max(count, 1), sys.maxsize)))
         shown = records[-count:] if count else []
         if as_json and not follow:
             output.documents(shown)

@@ -41,6 +41,17 @@ def _version_option() -> click.Option:
     )
 
 
+def _require_text(ctx: click.Context, parameter: click.Parameter) -> None:
+    """Raise `click.BadParameter` for bytes that are no text: databases hold none, and no name has any."""
+    value = ctx.params.get(parameter.name or "")
+    try:
+        for word in value if isinstance(value, tuple) else (value,):
+            if isinstance(word, str):
+                word.encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("that is not UTF-8 text", ctx, parameter) from None
+
+
 class Command(click.Command):
     """A command that takes `--home`, and that never repeats surplus words: one of them may be a credential."""
 
@@ -53,6 +64,10 @@ class Command(click.Command):
         surplus = super().parse_args(ctx, args)
         if surplus and not ctx.resilient_parsing:
             raise click.UsageError(f"{output.counted(len(surplus), 'word')} too many on the command line", ctx)
+        for parameter in self.params:
+            # Paths, and the words of a command to run, may be any bytes.
+            if parameter.type is not click.UNPROCESSED:
+                _require_text(ctx, parameter)
         return surplus
 
 

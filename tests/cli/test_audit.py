@@ -94,6 +94,10 @@ def test_list_filters(ready: Seks, home: Home) -> None:
     assert ready("audit", "list", "--since", "long ago").code == 2
 
 
+def test_the_last_of_more_than_a_database_counts(ready: Seks) -> None:
+    assert len(ready("audit", "tail", "-n", str(1 << 70), "--json").json) == 1
+
+
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"no database")], ids=["lost", "spoilt"])
 def test_reading_needs_no_vault(ready: Seks, home: Home, damage: Callable[[Path], object]) -> None:
     """Nor a key, nor the CA: what was done before they were lost is on record."""

@@ -117,6 +117,31 @@ def test_a_value_that_cannot_be_read_is_wrong_usage(ready: Seks, words: list[str
     assert result.err.startswith("seks: error: ")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["vault", "show", "{}"],
+        ["vault", "list", "--client", "{}"],
+        ["vault", "add", "{}", "--provider", "openai", "--stdin"],
+        ["vault", "destroy", "--yes", "--client", "{}"],
+        ["token", "revoke", "{}"],
+        ["token", "issue", "openai", "--method", "GET", "--method", "{}"],
+        ["agent", "show", "{}"],
+        ["client", "remove", "{}"],
+        ["audit", "list", "--agent", "{}"],
+        ["env", "--client", "{}"],
+        ["run", "--agent", "{}", "--", "true"],
+    ],
+    ids=" ".join,
+)
+def test_words_that_are_no_text(ready: Seks, words: list[str]) -> None:
+    """As a command line may hold them."""
+    result = ready(*(word.replace("{}", "a\udcff") for word in words))
+
+    assert (result.code, result.out) == (2, "")
+    assert "that is not UTF-8 text" in result.err
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(seks: Seks, shell: str) -> None:
     """One script completes both programs."""
