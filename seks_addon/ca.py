@@ -45,6 +45,16 @@ def create(home: Home) -> None:
     are those that strict verifiers ask for (RFC 5280 section 4.2.1; Python's `VERIFY_X509_STRICT`).
     """
     key = ec.generate_private_key(ec.SECP256R1())
+    public = _self_signed(key).public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    write_new(home.ca, private + public)
+    write_over(home.ca_cert, public, PUBLIC_FILE)
+    write_bundle(home)
+
+
+def _self_signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     name = x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "SEKS"),
@@ -54,7 +64,7 @@ def create(home: Home) -> None:
     )
     now = datetime.datetime.now(datetime.UTC)
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    certificate = (
+    return (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -82,13 +92,6 @@ def create(home: Home) -> None:
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
         .sign(key, hashes.SHA256())
     )
-    public = certificate.public_bytes(serialization.Encoding.PEM)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    write_new(home.ca, private + public)
-    write_over(home.ca_cert, public, PUBLIC_FILE)
-    write_bundle(home)
 
 
 def load(home: Home) -> Authority:

@@ -38,30 +38,13 @@ def open_database(
     handed from thread to thread, but is used by one at a time. Raises `DatabaseError`.
     """
     with translated(path):
-        if create:
-            # SQLite gives its -wal and -shm files the mode of the main file.
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE))
-        elif not path.exists():
-            raise DatabaseError(f"{path} is missing", hint="restore it from a backup, or start anew with `seks init`")
-        uri = f"{path.absolute().as_uri()}?mode=rw"
-        connection = sqlite3.connect(
-            uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False, cached_statements=256
-        )
-        # What isn't UTF-8 wasn't written by SEKS: it shall fail the schema's comparison, or its row's authentication.
-        connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        connection = _connect(path, timeout, create=create)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
             database = Database(connection)
-            names, _ = _expected(migrations)
-            if not _applied(database, path, migrations) <= names:
-                raise DatabaseError(f"{path} was written by a newer SEKS", hint="use that version")
-            if migrations.pending(database):
-                # As a whole, for a crash in between; and whoever opens it at the same moment finds nothing left to do.
-                with transaction(database, path):
-                    migrations.apply(database)
+            _bring_up_to_date(database, path, migrations)
             if check_schema and not has_schema(database, migrations):
                 # A trigger could undo a revocation, or a record, in the moment in which it is written.
                 raise DatabaseDamagedError(
@@ -75,6 +58,32 @@ def open_database(
             connection.close()
             raise
         return database
+
+
+def _connect(path: Path, timeout: float, *, create: bool) -> sqlite3.Connection:
+    if create:
+        # SQLite gives its -wal and -shm files the mode of the main file.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE))
+    elif not path.exists():
+        raise DatabaseError(f"{path} is missing", hint="restore it from a backup, or start anew with `seks init`")
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    # What isn't UTF-8 wasn't written by SEKS: it shall fail the schema's comparison, or its row's authentication.
+    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    return connection
+
+
+def _bring_up_to_date(database: Database, path: Path, migrations: Migrations) -> None:
+    names, _ = _expected(migrations)
+    if not _applied(database, path, migrations) <= names:
+        raise DatabaseError(f"{path} was written by a newer SEKS", hint="use that version")
+    if migrations.pending(database):
+        # As a whole, for a crash in between; and whoever opens it at the same moment finds nothing left to do.
+        with transaction(database, path):
+            migrations.apply(database)
 
 
 def _applied(database: Database, path: Path, migrations: Migrations) -> set[str]:

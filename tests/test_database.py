@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlite_utils import Database
@@ -212,17 +211,6 @@ def test_locked(db: Database, path: Path) -> None:
         assert waiting.execute("SELECT count(*) FROM things").fetchone() == (0,)
         with closing(open_database(path, SCHEMA, timeout=0.2)) as late:
             assert late.execute("SELECT count(*) FROM things").fetchone() == (0,)
-
-
-@pytest.fixture
-def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connections can't write, as on a file system that is mounted so. Modes don't stop root."""
-    connect = sqlite3.connect
-
-    def reading(name: str, **options: Any) -> sqlite3.Connection:
-        return connect(name.replace("mode=rw", "mode=ro"), **options)
-
-    monkeypatch.setattr("seks_addon.database.sqlite3.connect", reading)
 
 
 def test_read_only(db: Database, path: Path, read_only: None) -> None:

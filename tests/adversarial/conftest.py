@@ -38,7 +38,6 @@ ATTACKERS = (
     "www.api.openai.com",
 )
 BAD = ("expired", "self-signed", "unknown-ca", "wrong-name", "name-in-cn", "wildcard-too-wide")
-FRONTS: Mapping[str, type[Proxy]] = {"seks-proxy": Proxy, "mitmdump": Mitmdump}
 #: It is the same add-on in both: `make test` asks the one, `make slow` the other.
 EACH_FRONT = [pytest.param("seks-proxy"), pytest.param("mitmdump", marks=pytest.mark.slow)]
 #: What each front is told so that it says all that it can.

@@ -19,7 +19,6 @@ from tests.support.bench import HOST
 
 EVIL = "evil.example.com"
 MISMATCH = "authority_mismatch"
-NO_TARGET = any_of(MISMATCH, "request_malformed")
 
 
 def foreign(host: str) -> Case:

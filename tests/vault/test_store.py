@@ -317,17 +317,6 @@ def test_locked(home: Home, acme: Tenant, locked: None) -> None:
             vault.tokens.revoke(acme.token)
 
 
-@pytest.fixture
-def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connections can't write, as on a file system that is mounted so. Modes don't stop root."""
-    connect = sqlite3.connect
-
-    def reading(name: str, **options: Any) -> sqlite3.Connection:
-        return connect(name.replace("mode=rw", "mode=ro"), **options)
-
-    monkeypatch.setattr("seks_addon.database.sqlite3.connect", reading)
-
-
 def test_read_only(home: Home, acme: Tenant, read_only: None) -> None:
     """A vault that can't be written still serves; writing says what is wrong."""
     with Vault.open(home) as vault:
