@@ -1,4 +1,4 @@
-"""What all tests share: how thoroughly properties are tried, how failures are explained, databases that are read-only."""
+"""What all tests share: how properties are tried, how failures are explained, databases that can only be read."""
 
 import os
 import sqlite3
