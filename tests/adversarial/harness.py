@@ -1,39 +1,34 @@
 """Runs a case, and asserts what holds after every one of them."""
 
-import base64
 import contextlib
-import gzip
 import json
-import re
 import ssl
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import brotli
 import pytest
-import zstandard
 
 from seks_addon.audit.record import FIELDS, GENESIS, chain_hash
 from seks_addon.tokens import find_lookalikes
+from tests.adversarial.credential import FORMS, PLACES, decoded, spellings
 from tests.support.bench import HOST, refusal
-from tests.support.forms import forms, holds
+from tests.support.forms import holds
 from tests.support.proxy import Proxy, wait_for
 from tests.support.raw import Answer, ClosedError, Wire
 from tests.support.site import STEM, Site
 from tests.support.upstream import Received, Send, Upstream
 
+#: The connection ended where an answer was due.
 CLOSED: Final = "closed"
-"""The connection ended where an answer was due."""
+#: An answer began, and its body broke off.
 BROKEN: Final = "broken"
-"""An answer began, and its body broke off."""
+#: Nothing came, and the connection stayed open.
 SILENT: Final = "silent"
-"""Nothing came, and the connection stayed open."""
+#: The server name is the host of the CONNECT.
 SAME: Final = "{same}"
-"""The server name is the host of the CONNECT."""
 CANARY: Final = "api.anthropic.com"
 MODELS: Final = "/v1/models"
 
@@ -351,64 +346,3 @@ def as_sent(play: Play) -> Iterator[Word]:
         yield why_not
         return
     yield from play.exchange(wire, play.case.send, len(play.case.back))
-
-
-def spellings(key: str) -> dict[str, str]:
-    """A credential in the encodings that an answer may have it in."""
-    raw = key.encode()
-    return {
-        "key": key,
-        "length": f"{len(raw):x}",
-        "base64": base64.b64encode(raw).decode(),
-        "base64+1": base64.b64encode(b"x" + raw).decode(),
-        "base64+2": base64.b64encode(b"xy" + raw).decode(),
-        "base64url": base64.urlsafe_b64encode(raw).decode().rstrip("="),
-        "pair": base64.b64encode(b"user:" + raw).decode(),
-        "hex": raw.hex(),
-        "HEX": raw.hex().upper(),
-        "percent": "".join(f"%{byte:02x}" for byte in raw),
-        "PERCENT": "".join(f"%{byte:02X}" for byte in raw),
-        "json": "".join(f"\\u{byte:04x}" for byte in raw),
-        "some json": key.replace("-", "\\u002d"),
-        "html": "".join(f"&#{byte};" for byte in raw),
-        "htmlhex": "".join(f"&#x{byte:x};" for byte in raw),
-        "some html": key.replace("-", "&#45;"),
-        "utf16": key.encode("utf-16-le").decode("latin-1"),
-        "gzip": gzip.compress(raw, mtime=0).decode("latin-1"),
-        "deflate": zlib.compress(raw).decode("latin-1"),
-        "br": brotli.compress(raw).decode("latin-1"),
-        "zstd": zstandard.compress(raw).decode("latin-1"),
-        "chunks": "".join(f"1\r\n{character}\r\n" for character in key) + "0\r\n\r\n",
-    }
-
-
-DECODERS: Final[Mapping[str, Callable[[bytes], Any]]] = {
-    "gzip": gzip.decompress,
-    "deflate": zlib.decompress,
-    "br": brotli.decompress,
-    "zstd": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
-}
-
-
-def decoded(answer: Answer) -> bytes:
-    """The body without its content coding; as it is, where it has another or is damaged."""
-    decode = DECODERS.get(answer.header("content-encoding") or "")
-    with contextlib.suppress(OSError, EOFError, zlib.error, brotli.error, zstandard.ZstdError):
-        return bytes(decode(answer.body)) if decode else answer.body
-    return answer.body
-
-
-FORMS: Final = tuple(forms(STEM))
-_KEY: Final = re.escape(STEM.encode()) + rb"[a-z]+-[0-9]{4}"
-# Fifteen and twenty-one characters are whole groups of base64.
-_PAIR: Final = base64.b64encode(b"x-access-token:" + STEM[:21].encode()) + rb"[A-Za-z0-9+/]+=*"
-_BEARER: Final = rb"authorization:[ \t]*bearer[ \t]+"
-PLACES: Final[Mapping[str, re.Pattern[bytes]]] = {
-    name: re.compile(rb"(?<=\n)(?i:" + header + rb")" + value + rb"(?=\r\n)")
-    for name, header, value in (
-        ("bound", rb"authorization:[ \t]*(?:bearer|basic)[ \t]+", rb"(?:" + _KEY + rb"|" + _PAIR + rb")"),
-        ("canary", rb"x-api-key:[ \t]*", _KEY),
-        ("moving", _BEARER, _KEY),
-    )
-}
-"""Where in what a host receives a credential may stand."""
