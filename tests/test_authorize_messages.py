@@ -60,7 +60,11 @@ def test_refused_message(circumstances: dict[str, Any], code: str) -> None:
     assert refused.value.code == code
 
 
-@pytest.mark.parametrize(("token", "code"), [(new_token("x"), "token_unknown"), (TOKEN[:-1] + "x", "token_malformed")])
+@pytest.mark.parametrize(
+    ("token", "code"),
+    [(new_token("x"), "token_unknown"), (TOKEN[:-1] + "x", "token_malformed")],
+    ids=["unknown", "malformed"],
+)
 def test_message_with_no_such_token(token: str, code: str) -> None:
     with pytest.raises(Refused) as refused:
         judge_message(f'{{"d":{{"token":"{token}"}}}}')
