@@ -258,6 +258,17 @@ def test_many_ways_to_read_it() -> None:
     assert scrubbed(b"\\" * 500, "\\" * 40)[1] >= 1
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("value", [f"{KEY} ", f" {KEY}", f"  {KEY}  "], ids=["behind", "before", "around"])
+def test_blanks_around_it(form: str, value: str) -> None:
+    """Who reads a header drops them, and repeats what is left."""
+    for repeated in (value, KEY):
+        clean, count = scrubbed(b"[" + FORMS[form](repeated) + b"]", value)
+
+        assert count == 1
+        assert FORMS[form](KEY) not in clean
+
+
 def test_fragments_stay() -> None:
     """All but a character of it, in any form, passes as it is: masking would tell a guesser how far he is right."""
     for part in (KEY[1:], KEY[:-1]):

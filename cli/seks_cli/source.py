@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: The limit, a line's end, and one byte more to see that there is too much.
 _READ: Final = MAX_BYTES + 3
+#: A shorter text may be in an answer by chance, and is replaced there too.
+_SHORT: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,12 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def note_unusual(secret: Secret, provider: Provider | None) -> None:
-    """Say so where a value doesn't look like the vendor's."""
-    if provider and not provider.looks_native(secret.reveal()):
+    """Say so where a value doesn't look like the vendor's, or like any."""
+    value = secret.reveal()
+    if value != value.strip():
+        output.note("the value begins or ends with a blank; it is stored as it is")
+    if len(value) < _SHORT:
+        output.note("the value is very short: answers that hold it by chance are changed too")
+    if provider and not provider.looks_native(value):
         beginning = f" (they begin with {provider.native_prefix})" if provider.native_prefix else ""
         output.note(f"the value doesn't look like a credential of {provider.title}{beginning}; it is stored as it is")

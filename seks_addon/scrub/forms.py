@@ -34,6 +34,12 @@ class Known:
     stand_in: str
     rendered: tuple[tuple[bytes, bytes], ...] = ()
 
+    def as_read(self) -> "Iterator[Known]":
+        """Give it, and it without blanks around it: who reads a header drops those (RFC 9110 section 5.5)."""
+        yield self
+        if (bare := self.value.strip()) not in ("", self.value):
+            yield Known(bare, self.stand_in)
+
     def forms(self) -> Iterator[tuple[bytes, bytes]]:
         """Give (form, what to write instead) pairs: raw, hex, base64, in other charsets and the wrong one."""
         value, stand_in = self.value.encode(), self.stand_in.encode()

@@ -47,7 +47,7 @@ class Scrubber:
     def add(self, credentials: Iterable[Known]) -> None:
         """Look for these too, from the next bytes on; a form that is known already keeps its stand-in."""
         before = dict(self._known)
-        for one in credentials:
+        for one in (version for credential in credentials for version in credential.as_read()):
             known = self._known.get(one.value) or replace(one, rendered=())
             new = tuple(pair for pair in one.rendered if pair not in known.rendered and not one.is_found_in(pair[0]))
             self._known[one.value] = replace(known, rendered=known.rendered + new)

@@ -118,6 +118,17 @@ def test_an_unusual_value_is_stored_with_a_note(ready: Seks, home: Home) -> None
     assert _value(home, "openai") == "unusual-value"
 
 
+@pytest.mark.parametrize(("value", "says"), [(f"{KEY} ", "a blank"), (f" {KEY}", "a blank"), ("four", "very short")])
+def test_a_value_that_may_be_a_mistake(ready: Seks, home: Home, value: str, says: str) -> None:
+    """Nobody sees what was pasted at the prompt."""
+    result = ready("vault", "add", "x", "--host", "a.example", "--placement", "bearer", "--stdin", stdin=f"{value}\n")
+
+    assert result.code == 0
+    assert says in result.err
+    assert value.strip() not in result.err
+    assert _value(home, "x") == value
+
+
 def test_a_credential_on_the_command_line_is_not_repeated(ready: Seks) -> None:
     """As a surplus word, or in the name's place."""
     surplus = ready("vault", "add", "openai", KEY, "--stdin", stdin=KEY)
