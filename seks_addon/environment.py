@@ -166,9 +166,10 @@ def with_preload(options: str, script: str) -> str:
 
 
 def _holds(value: str, real: Sequence[str]) -> bool:
+    # A blank that was pasted along is no part of a credential.
     return any(
-        value == credential or (len(credential) >= MIN_PART and any(form in value for form in _forms(credential)))
-        for credential in real
+        value.strip() == bare or (len(bare) >= MIN_PART and any(form in value for form in _forms(bare)))
+        for bare in (credential.strip() for credential in real)
     )
 
 

@@ -111,6 +111,15 @@ def test_a_short_credential_counts_as_a_whole_value_only() -> None:
     assert "PORT" in found
 
 
+@pytest.mark.parametrize("stored", [f"{KEY} ", f" {KEY}", KEY, "12345 "])
+@pytest.mark.parametrize("form", ["{}", "{} ", " {}"])
+def test_blanks_around_a_credential(stored: str, form: str) -> None:
+    """One that was pasted along is no part of it."""
+    _, lacking = _child({"A": form.format(stored.strip())}, real=[stored])
+
+    assert lacking == ["A"]
+
+
 def test_what_is_kept_stays_as_it_is() -> None:
     parent = {"GITHUB_TOKEN": "x", "OPENAI_API_KEY": "mine", "SEKS_HOME": "/h"}
 
