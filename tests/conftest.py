@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # What they assert is explained as what tests assert is.
-pytest.register_assert_rewrite("tests.support", "tests.adversarial.harness")
+pytest.register_assert_rewrite("tests.support", "tests.adversarial.harness", "tests.vectors.plain")
 
 # The programs that are started write as they do for everybody, through a buffer.
 os.environ.pop("PYTHONUNBUFFERED", None)
