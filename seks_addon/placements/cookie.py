@@ -14,6 +14,8 @@ from seks_addon.tokens import find_lookalikes
 _NAME: Final = re.compile(f"{TCHAR}{{1,100}}")
 # RFC 6265 section 4.1.1, cookie-octet.
 _VALUE: Final = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+")
+# RFC 2109 section 4.1 let values be quoted, with a `;` in them; some servers still read them so.
+_UNQUOTED: Final = re.compile(r'[^"]*|"[^"\\]*"')
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,9 @@ class CookiePlacement(Placement):
                 continue
             pairs = _pairs(value)
             places = [place for place, (name, _, _) in enumerate(pairs) if name.strip() == self.name]
+            if any(not _UNQUOTED.fullmatch(value.strip()) for _, _, value in pairs):
+                # What looks like a cookie may be within another one.
+                continue
             if len(places) == 1 and find_lookalikes(token := pairs[places[0]][2]) == [token]:
                 yield self._match(index, token, pairs, places[0])
 

@@ -18,6 +18,7 @@ OCTETS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_c
         (f"session={TOKEN}", f"session={KEY}"),
         (f"a=1; session={TOKEN}; b=2", f"a=1; session={KEY}; b=2"),
         (f"a=1;session={TOKEN} ;b", f"a=1; session={KEY}; b"),
+        (f'a="b c"; session={TOKEN}', f'a="b c"; session={KEY}'),
         (f"Session=x; session={TOKEN}", f"Session=x; session={KEY}"),
     ],
 )
@@ -39,6 +40,9 @@ def test_one_cookie(value: str, rendered: str) -> None:
         f'session="{TOKEN}"',
         f"session={TOKEN}=",
         f"session={TOKEN}, b=1",
+        f'a="; session={TOKEN}; b="',
+        f'a="\\"; session={TOKEN}; b="',
+        f'a=b"c; session={TOKEN}',
         TOKEN,
     ],
 )
