@@ -180,7 +180,7 @@ class SeksAddon:
         address = data.server.address
         session = self.session(data.client)
         session.failure = None
-        if address is None or (origin := Origin(address[0], address[1])) not in session.approved:
+        if address is None or (origin := Origin(address[0], address[1])) != session.approved:
             raise Refused("egress_denied", "A connection was asked for that no request is for.")
         remember_address(data.server)
         self.service().check_egress(origin)

@@ -42,7 +42,7 @@ async def open_tunnel(flow: http.HTTPFlow, exchange: Exchange, service: Service)
         service.upstream.prepare_tls_to_agent(origin.host, session.agent.id)
         patience_of(flow.client_conn).head()
     session.tunnel, session.raw_tunnel = origin, raw
-    session.approved.add(origin)
+    session.approved = origin
     # From here on mitmproxy knows the host by its canonical name.
     flow.request.host, flow.request.port = origin.host, origin.port
     logger.debug("tunnel to %s for %s%s", origin, session.agent.user, ", unseen" if raw else "")
@@ -90,7 +90,7 @@ def _enter_plain(flow: http.HTTPFlow, exchange: Exchange, service: Service) -> N
     exchange.origin = origin = authority.plain_origin(claim.authority)
     _check_authority(exchange, claim.authority, claim.scheme)
     service.check_egress(origin)
-    session.approved.add(origin)
+    session.approved = origin
     flow.request.data.host, flow.request.data.port = origin.host, origin.port
 
 

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 class Session:
     """One client connection.
 
-    `tunnel` is the target of its CONNECT; `raw_tunnel` says that nothing in it is looked at. `approved` are
-    the origins that connections may be opened to on its behalf. `failure` is why the last one was not.
-    `exchanges` are those that have not ended.
+    `tunnel` is the target of its CONNECT; `raw_tunnel` says that nothing in it is looked at. `approved` is
+    the origin that connections may be opened to on its behalf. `failure` is why the last one was not. `exchanges` are
+    those that have not ended.
     """
 
     source_ip: str
     agent: Agent | None = None
     tunnel: Origin | None = None
     raw_tunnel: bool = False
-    approved: set[Origin] = field(default_factory=set)
+    approved: Origin | None = None
     failure: Refused | None = None
     exchanges: "set[Exchange]" = field(default_factory=set)
 
