@@ -178,6 +178,12 @@ def live_grant(token: str, agent: Agent, resolve: Resolve, moment: datetime) -> 
             ),
             grant,
         )
+    check_end(grant, moment)
+    return grant
+
+
+def check_end(grant: Grant, moment: datetime) -> None:
+    """Raise `TokenRefused` where the token, or its secret, has expired."""
     for end, what in ((grant.expires, "token for the"), (grant.secret_expires, "")):
         if end and expired(datetime.fromisoformat(end), moment):
             raise TokenRefused(
@@ -190,7 +196,6 @@ def live_grant(token: str, agent: Agent, resolve: Resolve, moment: datetime) -> 
                 ),
                 grant,
             )
-    return grant
 
 
 def _own_grant(token: str, agent: Agent, resolve: Resolve) -> Grant:

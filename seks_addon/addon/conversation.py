@@ -90,8 +90,9 @@ class Conversation:
         if not self._service.upstream.is_verified_for(piece.flow.server_conn, exchange.origin):
             raise Refused("upstream_untrusted")
         await exchange.use_in_message(substitutions, self._service.audit)
-        # Its end may come before those that are known.
+        # Its end may come before those that are known, or have come while the disk was busy.
         self._version = None
+        self.check()
         for substitution in substitutions:
             match, value = substitution.match, self._service.reveal(substitution.grant).reveal()
             exchange.answer.scrubber.add([Known(value, match.token, ((match.form(value), match.form(match.token)),))])

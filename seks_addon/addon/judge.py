@@ -7,7 +7,7 @@ from seks_addon.addon.entry import enter
 from seks_addon.addon.exchange import Exchange
 from seks_addon.addon.service import Service
 from seks_addon.addon.session import require_enabled
-from seks_addon.authorize import body_places, check_again, decide, decide_text
+from seks_addon.authorize import body_places, check_again, check_end, decide, decide_text
 from seks_addon.handshake import is_handshake
 from seks_addon.head import Head
 from seks_addon.refusal import Refused
@@ -77,11 +77,13 @@ async def body(flow: http.HTTPFlow, exchange: Exchange, service: Service) -> Non
 def once_more(flow: http.HTTPFlow, exchange: Exchange, service: Service) -> None:
     """Judge again right before credentials go out; raises `SeksError`.
 
-    A connection may have been waited for, as long as the agent liked.
+    A body or a connection may have been waited for, as long as the agent liked.
     """
     assert exchange.origin is not None and exchange.session.agent is not None
     vault = service.vault
     vault.refresh()
+    for substitution in exchange.substitutions:
+        check_end(substitution.grant, now())
     if vault.version != exchange.judged_at:
         agent = require_enabled(vault.agents.by_id(exchange.session.agent.id))
         check_again(exchange.substitutions, exchange.origin, agent, vault.tokens.resolve, now())

@@ -1,9 +1,13 @@
 """A token in the body of a request: swapped in a declared field of a form or of JSON, text anywhere else."""
 
+import time
+from datetime import timedelta
+
 import pytest
 
+from seks_addon.timing import now
 from seks_addon.tokens import new_token
-from tests.support.bench import HOST, Bench
+from tests.support.bench import HOST, Bench, refusal
 from tests.support.raw import bearer
 
 JSON = "application/json; charset=utf-8"
@@ -125,3 +129,19 @@ def test_token_in_body_stays(bench: Bench) -> None:
 
     assert answer.status == 200
     assert bench.upstream.requests[0].body == body
+
+
+def test_expired_while_a_body_is_awaited(bench: Bench) -> None:
+    """A token in the head isn't good for as long as an agent takes for the body."""
+    bench.site.token("in-form")
+    token = bench.site.token("in-query", expires=now() + timedelta(seconds=1))
+    with bench.proxy.tunnel("places.example.com") as wire:
+        form = (("Content-Type", FORM), ("Content-Length", "3"))
+        wire.send_head("POST", f"/echo?key={token}", *form, host="places.example.com")
+        time.sleep(1.5)
+        wire.send(b"a=b")
+        refusal(wire.answer("POST"), "token_expired")
+
+    assert bench.upstream.requests == []
+    intent, outcome = bench.proxy.records(bench.mark, 2)
+    assert (intent["event"], outcome["outcome"], outcome["reason"]) == ("intent", "failed", "token_expired")

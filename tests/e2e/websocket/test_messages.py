@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sqlite3
+import time
 from datetime import UTC, datetime, timedelta
 
 import psutil
@@ -166,6 +167,25 @@ def test_message_without_a_record(bench: Bench) -> None:
     assert bench.host.heard == []
     [record] = bench.records(1)
     assert (record["event"], record["reason"]) == ("refused", "audit_unavailable")
+
+
+def test_revoked_while_the_use_is_recorded(bench: Bench) -> None:
+    """The last look is behind the last thing that is waited for."""
+    message = json.dumps({"d": {"token": bench.gateway_token}})
+    with bench.connect(GATEWAY) as socket, contextlib.closing(sqlite3.connect(bench.site.home.audit)) as log:
+        log.execute("BEGIN IMMEDIATE")
+        socket.send(message)
+        time.sleep(0.5)
+        bench.site.revoke(bench.gateway_token)
+        log.rollback()
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv()
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.reason == "refused by the proxy: token_revoked"
+    assert bench.host.heard == []
+    intent, outcome = bench.records()
+    assert (intent["event"], outcome["outcome"], outcome["reason"]) == ("intent", "failed", "token_revoked")
 
 
 def test_secret_of_later(bench: Bench) -> None:
