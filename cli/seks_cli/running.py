@@ -1,7 +1,5 @@
 """Whether a proxy runs for a home, and where agents reach it."""
 
-import json
-import os
 import socket
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,7 +7,7 @@ from urllib.parse import urlsplit
 
 from seks_addon.errors import ConfigError
 from seks_addon.home import Home
-from seks_addon.proxy.listen import DEFAULT, parse_listen
+from seks_addon.proxy.listen import DEFAULT, announcements, exists, parse_listen
 from seks_addon.settings import load_config
 
 #: How long a proxy may take to accept a connection, in seconds.
@@ -18,7 +16,7 @@ PATIENCE: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What the proxy that was started last says of itself; it may have died since."""
+    """What a proxy says of itself; it may have died since."""
 
     pid: int
     proxy_url: str
@@ -27,22 +25,19 @@ class Announcement:
     @property
     def alive(self) -> bool:
         """Tell whether its process exists and its port accepts connections."""
-        return _exists(self.pid) and accepts(self.proxy_url)
-
-
-def announced(home: Home) -> Announcement | None:
-    """Read what the proxy wrote; None where none runs, or what is there is damaged."""
-    try:
-        content = json.loads((home.run / "proxy.json").read_bytes())
-        return Announcement(int(content["pid"]), str(content["proxy_url"]), content)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return exists(self.pid) and accepts(self.proxy_url)
 
 
 def running(home: Home) -> Announcement | None:
-    """The proxy that runs for `home`, or None."""
-    proxy = announced(home)
-    return proxy if proxy and proxy.alive else None
+    """The proxy that runs for `home`, of several the one that was started last, or None."""
+    for _, content in announcements(home):
+        try:
+            proxy = Announcement(int(content["pid"]), str(content["proxy_url"]), content)
+        except (ValueError, KeyError, TypeError):
+            continue
+        if proxy.alive:
+            return proxy
+    return None
 
 
 def proxy_url(home: Home) -> str:
@@ -66,13 +61,3 @@ def accepts(url: str) -> bool:
             return True
     except (OSError, ValueError):
         return False
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return pid > 0

@@ -1,11 +1,12 @@
 """The socket that agents connect to, and how the proxy says where it is."""
 
+import contextlib
 import errno
 import ipaddress
 import json
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,6 +71,41 @@ def announcement(home: Home, listener: socket.socket, *, workers: int, require_a
         "workers": workers,
         "require_agent_auth": require_agent_auth,
     }
+
+
+def announced_at(home: Home) -> Path:
+    """Where this process's announcement lies; a home may have more than one proxy."""
+    return home.run / f"proxy-{os.getpid()}.json"
+
+
+def announcements(home: Home) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """What proxies of a home say of themselves, the newest first; one that was killed says it still."""
+    found = []
+    for path in home.run.glob("proxy-*.json"):
+        with contextlib.suppress(OSError, ValueError):
+            content = json.loads(path.read_bytes())
+            if isinstance(content, dict):
+                found.append((path.stat().st_mtime_ns, path, content))
+    for _, path, content in sorted(found, key=lambda one: one[0], reverse=True):
+        yield path, content
+
+
+def exists(pid: int) -> bool:
+    """Tell whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return pid > 0
+
+
+def forget_killed(home: Home) -> None:
+    """Remove the announcements of processes that are no more."""
+    for path, content in announcements(home):
+        if isinstance(pid := content.get("pid"), int) and not exists(pid):
+            path.unlink(missing_ok=True)
 
 
 def announce(paths: Iterable[Path], content: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ def serve(
     with Vault.open(settings.home, ask=ask) as vault:
         key = vault.master_key
     listener = listen.bind(host, port)
-    files = [settings.home.run / "proxy.json", *([ready_file] if ready_file else [])]
+    files = [listen.announced_at(settings.home), *([ready_file] if ready_file else [])]
     content = listen.announcement(
         settings.home, listener, workers=workers, require_agent_auth=settings.require_agent_auth
     )
@@ -52,6 +52,7 @@ def serve(
     def ready() -> None:
         # Who waits for the file finds the line said.
         say(f"seks-proxy listens on {content['listen']}")
+        listen.forget_killed(settings.home)
         listen.announce(files, content)
 
     try:

@@ -69,7 +69,7 @@ def test_where_the_proxy_is(ready: Seks, home: Home, port: int) -> None:
     assert _env(ready)["HTTPS_PROXY"].endswith("@127.0.0.1:9999")
 
     url = f"http://127.0.0.1:{port}"
-    (home.run / "proxy.json").write_text(json.dumps({"pid": os.getpid(), "listen": url[7:], "proxy_url": url}))
+    (home.run / "proxy-1.json").write_text(json.dumps({"pid": os.getpid(), "listen": url[7:], "proxy_url": url}))
     assert _env(ready)["HTTPS_PROXY"].endswith(f"@127.0.0.1:{port}")
 
 

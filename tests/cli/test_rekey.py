@@ -172,7 +172,7 @@ def test_rekey_to_the_same(seks: Seks, home: Home, tmp_path: Path, key_command: 
     ("name", "there"),
     [
         *((name, False) for name in ("key.toml", "key.toml.new", "vault.db", "vault.epoch", "audit.db-wal")),
-        *((name, there) for name in ("config.toml", "run/proxy.json", "master.key.new") for there in (False, True)),
+        *((name, there) for name in ("config.toml", "run/proxy-1.json", "master.key.new") for there in (False, True)),
     ],
 )
 def test_a_key_file_in_seks_s_own_place(ready: Seks, home: Home, tmp_path: Path, name: str, there: bool) -> None:

@@ -10,7 +10,7 @@ from tests.samples import KEY
 
 
 def _announce(home: Home, pid: int, port: int) -> None:
-    (home.run / "proxy.json").write_text(
+    (home.run / "proxy-1.json").write_text(
         json.dumps({"pid": pid, "listen": f"127.0.0.1:{port}", "proxy_url": f"http://127.0.0.1:{port}"})
     )
 
@@ -46,6 +46,6 @@ def test_what_a_dead_proxy_left_counts_for_nothing(ready: Seks, home: Home, port
 
     assert ready("status", "--json").json["proxy"] == {"running": False}
 
-    (home.run / "proxy.json").write_text("{")
+    (home.run / "proxy-1.json").write_text("{")
 
     assert ready("status", "--json").json["proxy"] == {"running": False}

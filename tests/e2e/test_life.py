@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from seks_cli.running import running
 from tests.e2e.conftest import bound_site
 from tests.support.bench import HOST
 from tests.support.proxy import ROOT, Proxy, wait_for
@@ -149,6 +150,26 @@ def test_two_proxies_of_one_home(site: Site, reach: list[str], go_on: threading.
         _, outcome = first.records(0, 2)
 
     assert outcome["outcome"] == "allowed"
+
+
+def test_the_one_that_runs_is_found(site: Site, reach: list[str]) -> None:
+    """Of two the newer; when that ends, or is killed, the other one; what a killed one left, the next removes."""
+
+    def found() -> object:
+        ran = running(site.home)
+        return ran and ran.content
+
+    with Proxy(site, *reach) as first:
+        with Proxy(site, *reach) as second:
+            assert found() == second.ready
+        assert found() == first.ready
+        with Proxy(site, *reach) as third:
+            third.kill()
+            assert found() == first.ready
+            third.start()
+            assert found() == third.ready
+            assert len(list(site.home.run.glob("proxy-*.json"))) == 2
+    assert found() is None
 
 
 def workers_of(proxy: Proxy) -> list[psutil.Process]:
