@@ -14,7 +14,7 @@ from OpenSSL import SSL
 from seks_addon import ca
 from seks_addon.addon.leaves import Leaves
 from seks_addon.addon.lookup import Lookups
-from seks_addon.destination.address import Address, AddressGuard
+from seks_addon.destination.address import ITSELF, Address, AddressGuard
 from seks_addon.destination.host import Origin, is_address
 from seks_addon.refusal import Refused
 from seks_addon.settings import Settings
@@ -55,7 +55,8 @@ class Upstream:
             return str((await self._lookup(target, agent))[0]), target.port
         addresses = await self._lookup(origin, agent)
         if problem := self._guard.first_problem(addresses, origin.port):
-            raise Refused("address_blocked", f"The address of {origin.host} is not allowed: {problem}.")
+            hint = "No option opens it." if problem == ITSELF else None
+            raise Refused("address_blocked", f"The address of {origin.host} is not allowed: {problem}.", hint=hint)
         return str(addresses[0]), origin.port
 
     async def pin(self, server: connection.Server, origin: Origin, agent: str) -> None:

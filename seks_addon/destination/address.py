@@ -53,6 +53,10 @@ DENIED: Final[tuple[tuple[Network, str], ...]] = tuple(
 )
 
 
+#: What no exception opens.
+ITSELF: Final = "the proxy itself"
+
+
 class AddressGuard:
     """Decides on resolved addresses: `DENIED`, less the operator's exceptions, plus the proxy's own."""
 
@@ -67,7 +71,7 @@ class AddressGuard:
             port in self._own_ports_everywhere
             and (any(address in network for network, _ in DENIED) or is_this_machine(address))
         ):
-            return "the proxy itself"
+            return ITSELF
         if any(address in network for network in self._allowed):
             return None
         for network, reason in DENIED:

@@ -32,6 +32,16 @@ def test_allowed_address(private: Bench, host: str, server_name: str | None) -> 
     assert private.upstream.requests[-1].sni == server_name
 
 
+def test_the_proxy_itself(private: Bench) -> None:
+    """No exception opens its own port, and none is offered."""
+    with private.proxy.wire() as wire:
+        answer = wire.connect(f"127.0.0.1:{private.proxy.port}")
+
+    assert answer.status == 403
+    assert "--allow-private" not in answer.text()
+    private.refused(answer, "address_blocked")
+
+
 @pytest.fixture(scope="module", params=["bound", "list"])
 def narrow(request: pytest.FixtureRequest, hosts: Upstream, reach: list[str], folder: Path) -> Iterator[Bench]:
     """A proxy with an egress policy."""
