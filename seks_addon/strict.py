@@ -108,7 +108,8 @@ def ask_for_plain(head: Head) -> Head:
 
     In a request that carries a token every header stays at its place.
     """
-    kept = head.without({"range", "if-range"})
+    # `A-IM` (RFC 3229) asks for a difference to what the agent has, or for a coding that isn't called one.
+    kept = head.without({"range", "if-range", "a-im"})
     headers = [(name, "identity" if name.lower() in _ACCEPT_CODINGS else value) for name, value in kept.headers]
     if not head.values("accept-encoding"):
         headers.append(("Accept-Encoding", "identity"))

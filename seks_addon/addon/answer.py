@@ -121,7 +121,8 @@ class Answer:
         )
 
     def _guard(self, response: http.Response, fields: _Fields, *, has_body: bool) -> _Fields:
-        if response.status_code == 206:
+        # 226 is a difference to another answer, or one in a coding that `IM` names (RFC 3229).
+        if response.status_code in (206, 226):
             raise Refused("response_unsafe", "The host sent a part of an answer, which can't be made safe.")
         for name in _OF_MESSAGES:
             if any(coding.strip().lower() not in ("", "identity") for coding in response.headers.get_all(name)):

@@ -203,6 +203,7 @@ CASES = (
     not_handed_on("coding unknown", f"{OK}Content-Encoding: {{key}}\n{EMPTY}", UNSAFE),
     not_handed_on("transfer coding", f"{OK}Transfer-Encoding: gzip, chunked\n\n1\na\n0\n\n", UNSAFE, MALFORMED),
     not_handed_on("part", "HTTP/1.1 206 Part\nContent-Range: bytes 0-1/34\nContent-Length: 2\n\nsk", UNSAFE),
+    not_handed_on("manipulated", "HTTP/1.1 226 IM Used\nIM: gzip\nConnection: close\n\n{gzip}", UNSAFE),
     not_handed_on(
         "multipart part",
         "HTTP/1.1 206 Part\nContent-Type: multipart/byteranges; boundary=a\nContent-Length: 2\n\nsk",

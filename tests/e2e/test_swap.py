@@ -230,7 +230,7 @@ def test_real_credential_of_the_agent_own(bench: Bench) -> None:
 
 def test_hop_by_hop_headers_stay_here(bench: Bench) -> None:
     """Headers for the proxy, and those that ask for what can't be made safe, don't travel with a credential."""
-    dropped = ["Proxy-Connection", "Range", "If-Range", "TE", "X-HTTP-Method-Override", "Upgrade", "X-Named"]
+    dropped = ["Proxy-Connection", "Range", "If-Range", "A-IM", "TE", "X-HTTP-Method-Override", "Upgrade", "X-Named"]
 
     bench.get("/echo", bearer(bench.token), ("Connection", "x-named"), *((name, "any") for name in dropped))
 
