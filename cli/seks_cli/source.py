@@ -1,6 +1,7 @@
 """Where a secret's value comes from: a hidden prompt, standard input, a variable or a file. Never the command line."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _READ: Final = MAX_BYTES + 3
 #: A shorter text may be in an answer by chance, and is replaced there too.
 _SHORT: Final = 8
+_SCHEME: Final = re.compile(r"(bearer|basic|bot|token) ", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,9 @@ def note_unusual(secret: Secret, provider: Provider | None) -> None:
     value = secret.reveal()
     if value != value.strip():
         output.note("the value begins or ends with a blank; it is stored as it is")
+    if _SCHEME.match(value):
+        # A host that repeats what stands behind it repeats the key, and a part of the value to whoever looks for that.
+        output.note("the value begins with a scheme, which belongs into the placement: 'Authorization: Bearer {}'")
     if len(value) < _SHORT:
         output.note("the value is very short: answers that hold it by chance are changed too")
     if provider and not provider.looks_native(value):

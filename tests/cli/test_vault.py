@@ -118,7 +118,10 @@ def test_an_unusual_value_is_stored_with_a_note(ready: Seks, home: Home) -> None
     assert _value(home, "openai") == "unusual-value"
 
 
-@pytest.mark.parametrize(("value", "says"), [(f"{KEY} ", "a blank"), (f" {KEY}", "a blank"), ("four", "very short")])
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [(f"{KEY} ", "a blank"), (f" {KEY}", "a blank"), ("four", "very short"), (f"Bearer {KEY}", "a scheme")],
+)
 def test_a_value_that_may_be_a_mistake(ready: Seks, home: Home, value: str, says: str) -> None:
     """Nobody sees what was pasted at the prompt."""
     result = ready("vault", "add", "x", "--host", "a.example", "--placement", "bearer", "--stdin", stdin=f"{value}\n")
