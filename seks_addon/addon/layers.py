@@ -57,7 +57,7 @@ class SeksHttpLayer(PressuredLayer):
             # What is in the tunnel counts for itself.
             return
         since = [stream.held_since for stream in streams if stream.held_since is not None]
-        holding, unsent = holding_of(self.context.client), self.unsent
+        holding, unsent = holding_of(self.context.client), self.unsent + sum(stream.paused for stream in streams)
         holding.holds(sum(stream.held for stream in streams) + unsent, min(since, default=None))
         if unsent > UNSENT and not holding.has_room:
             # The credit for it was given long ago: there is nothing else left to take back.

@@ -13,7 +13,6 @@ from mitmproxy.connection import Client, Connection, Server
 from mitmproxy.proxy import commands, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import HTTPMode
-from mitmproxy.proxy.layers.http._events import RequestData, ResponseData
 from mitmproxy.proxy.layers.http._http1 import Http1Client
 
 from seks_addon.addon.h2connection import STREAM_WINDOW
@@ -22,8 +21,6 @@ from seks_addon.addon.pool import ConnectionPool
 
 Commands = layer.CommandGenerator[None]
 
-#: What a piece of a body takes besides its bytes: it may have but one.
-EVENT_COST: Final = 256
 _HTTP2: Final = (SeksHttp2Server, SeksHttp2Client)
 
 
@@ -78,11 +75,9 @@ class PressuredLayer(ConnectionPool):
 
     @property
     def unsent(self) -> int:
-        """How many bytes wait in it: for credit, or for a stream that waits itself."""
+        """How many bytes wait in it for credit."""
         readers = (self.reader(connection) for connection in self.connections)
-        buffered = sum(reader.h2_conn.waiting_in_all for reader in readers if isinstance(reader, _HTTP2))
-        events = (event for stream in self.streams.values() for event in stream._paused_event_queue)  # noqa: SLF001
-        return buffered + sum(EVENT_COST + len(e.data) for e in events if isinstance(e, RequestData | ResponseData))
+        return sum(reader.h2_conn.waiting_in_all for reader in readers if isinstance(reader, _HTTP2))
 
     def _hold(self, connection: Connection, streams: Iterable[int]) -> Commands:
         """Stop reading from, or go on reading from, a connection with one stream."""

@@ -10,11 +10,14 @@
 
 import time
 import weakref
+from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 from mitmproxy import http
 from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
     DropStream,
     HTTPMode,
@@ -48,6 +51,11 @@ from seks_addon.strict import MAX_BODY
 
 Commands = layer.CommandGenerator[None]
 
+#: What a piece of a body takes besides its bytes: it may have but one.
+EVENT_COST: Final = 256
+#: Up to this length, in bytes, pieces that wait are made one with the next.
+JOINED: Final = 4096
+
 
 @dataclass
 class SeksInjectHook(commands.StartHook):
@@ -80,12 +88,47 @@ def claim_of(request: http.Request) -> Claim:
     return _claims[request]
 
 
+class _Queue(deque[events.Event]):
+    """What comes while a stream waits; then it is all dealt with at once, so small pieces of a body are joined."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cost = 0
+
+    def append(self, event: events.Event, /) -> None:
+        last = self[-1] if self else None
+        if isinstance(event, RequestData) and isinstance(last, RequestData) and len(last.data) < JOINED:
+            last.data += event.data
+            self.cost += len(event.data)
+            return
+        super().append(event)
+        self.cost += _cost(event)
+
+    def popleft(self) -> events.Event:
+        event = super().popleft()
+        self.cost -= _cost(event)
+        return event
+
+
+def _cost(event: events.Event) -> int:
+    return EVENT_COST + (len(event.data) if isinstance(event, RequestData | ResponseData) else 0)
+
+
 class SeksHttpStream(HttpStream):
     """One request and its answer."""
 
     _ended_early = False
     #: Since when a body comes that is read whole.
     _body_since: float | None = None
+
+    def __init__(self, context: Context, stream_id: int) -> None:
+        super().__init__(context, stream_id)
+        self._paused_event_queue = self._queue = _Queue()
+
+    @property
+    def paused(self) -> int:
+        """How many bytes came while it waits for a hook or a connection."""
+        return self._queue.cost
 
     @property
     def held(self) -> int:
