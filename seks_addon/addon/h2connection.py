@@ -101,26 +101,28 @@ class SeksH2Connection(BufferedH2Connection):
         return sum(len(piece.data) for pieces in self.stream_buffers.values() for piece in pieces)
 
     def receive_data(self, data: bytes) -> list[h2.events.Event]:
-        """Read frames; the pieces of a body that came together are one: each costs as much as a thousand bytes."""
+        """Read frames; the pieces of a body that came together are one: each costs as much as a thousand bytes.
+
+        So they are where those of other bodies came in between. What else happens to a stream keeps its place.
+        """
         joined: list[h2.events.Event] = []
-        pieces: list[bytes] = []
+        bodies: dict[int, tuple[h2.events.DataReceived, list[bytes]]] = {}
         for event in super().receive_data(data):
-            last = joined[-1] if joined else None
-            if (
-                isinstance(event, h2.events.DataReceived)
-                and isinstance(last, h2.events.DataReceived)
-                and last.stream_id == event.stream_id
-                # One without anything in it is counted.
-                and event.data
-                and last.data
-            ):
-                pieces.append(event.data)
-                last.flow_controlled_length = (last.flow_controlled_length or 0) + (event.flow_controlled_length or 0)
-                last.stream_ended = event.stream_ended
-                continue
-            _append(last, pieces)
+            stream_id = getattr(event, "stream_id", None) or 0
+            # One without anything in it is counted.
+            if isinstance(event, h2.events.DataReceived) and event.data:
+                if stream_id in bodies:
+                    first, pieces = bodies[stream_id]
+                    pieces.append(event.data)
+                    first.flow_controlled_length = sum(e.flow_controlled_length or 0 for e in (first, event))
+                    first.stream_ended = event.stream_ended
+                    continue
+                bodies[stream_id] = event, [event.data]
+            else:
+                _join(bodies.pop(stream_id, None))
             joined.append(event)
-        _append(joined[-1] if joined else None, pieces)
+        for body in bodies.values():
+            _join(body)
         return joined
 
     def forget(self, stream_id: int) -> None:
@@ -133,7 +135,7 @@ class SeksH2Connection(BufferedH2Connection):
         return [], [GoAway(frame.last_stream_id)]
 
 
-def _append(event: h2.events.Event | None, pieces: list[bytes]) -> None:
-    if pieces and isinstance(event, h2.events.DataReceived):
-        event.data = b"".join((event.data or b"", *pieces))
-    pieces.clear()
+def _join(body: tuple[h2.events.DataReceived, list[bytes]] | None) -> None:
+    if body is not None:
+        event, pieces = body
+        event.data = b"".join(pieces)

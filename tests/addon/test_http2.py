@@ -173,6 +173,39 @@ def test_small_pieces_that_wait() -> None:
     assert len(connection.stream_buffers[1]) < 10
 
 
+def test_small_pieces_that_come() -> None:
+    """What came together of a body is one piece, also where others came in between; all else keeps its place."""
+    sender = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding=False))
+    reader = SeksH2Connection(h2.config.H2Configuration(client_side=False, header_encoding=False))
+    sender.initiate_connection()
+    for stream in (1, 3):
+        sender.send_headers(
+            stream, [(b":method", b"POST"), (b":scheme", b"https"), (b":path", b"/"), (b":authority", b"h")]
+        )
+    for number in range(10):
+        sender.send_data(1, b"%d" % number, pad_length=3)
+        sender.send_data(3, b"x")
+    sender.send_data(3, b"")
+    sender.send_data(3, b"y", end_stream=True)
+    sender.send_data(1, b"z")
+    sender.reset_stream(1)
+
+    came = [event for event in reader.receive_data(sender.data_to_send()) if getattr(event, "stream_id", 0)]
+
+    data = [event for event in came if isinstance(event, h2.events.DataReceived)]
+    assert [(event.stream_id, event.data, event.flow_controlled_length) for event in data] == [
+        (1, b"0123456789z", 11 + 10 * 4),
+        (3, b"x" * 10, 10),
+        (3, b"", 0),
+        (3, b"y", 1),
+    ]
+    assert [(type(event), event.stream_id) for event in came if event not in data][2:] == [
+        (h2.events.StreamEnded, 3),
+        (h2.events.StreamReset, 1),
+    ]
+    assert [event.stream_ended is not None for event in data] == [False, False, False, True]
+
+
 def test_budget() -> None:
     """What is spent is gone."""
     budget = Budget()
