@@ -74,8 +74,8 @@ class Service:
         self.close()
 
     def is_tunnelled(self, origin: Origin) -> bool:
-        """Tell whether a connection to `origin` passes unseen. One that a secret is bound to never does."""
-        if self.vault.secrets.bound_to(origin):
+        """Tell whether a connection to `origin` passes unseen. One to a host that a secret is bound to never does."""
+        if self.vault.secrets.bound_to_host(origin.host):
             return False
         return self.settings.intercept is Intercept.BOUND or any(
             pattern.matches(origin.host) for pattern in self.settings.tunnel

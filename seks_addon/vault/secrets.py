@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -186,14 +186,27 @@ class Secrets:
 
     def bound_to(self, origin: Origin) -> bool:
         """Tell whether any secret of any client is bound to `origin`."""
-        hosts = [wider.host for wider in covering(origin)]
+        return self._any_bound(origin.host, lambda binding: binding.at(origin) is not None, port=origin.port)
+
+    def bound_to_host(self, host: str) -> bool:
+        """Tell whether any secret of any client is bound to `host`, at any port: it may tell what it knows at each."""
+        return self._any_bound(host, lambda binding: binding.reaches(host))
+
+    def _any_bound(self, host: str, fits: Callable[[Binding], bool], *, port: int | None = None) -> bool:
+        hosts = [wider.host for wider in covering(Origin(host, 443))]
+        where, parameters = (" AND port = ?", (port,)) if port is not None else ("", ())
         rows = self._vault.rows(
-            f"SELECT secret_id FROM secret_hosts WHERE host IN ({', '.join('?' * len(hosts))}) AND port = ? LIMIT 8",  # noqa: S608
-            (*hosts, origin.port),
+            f"SELECT secret_id FROM secret_hosts WHERE host IN ({', '.join('?' * len(hosts))}){where} LIMIT 8",  # noqa: S608
+            (*hosts, *parameters),
         )
         # The list only finds them; what a secret is bound to, its own row says, and that is authenticated. One is
         # enough: the cost doesn't grow with their number.
-        return any(self._is_bound(row["secret_id"], origin) for row in rows)
+        for row in rows:
+            # Where somebody touched one, others at the same host go on.
+            with contextlib.suppress(VaultError, NotFoundError):
+                if fits(self.by_id(row["secret_id"]).binding):
+                    return True
+        return False
 
     def held_at(self, host: str, agent: Agent) -> builtins.list[StoredSecret]:
         """The secrets bound to `host` that an agent has, or had, a token for; without those that were touched.
@@ -240,13 +253,6 @@ class Secrets:
                 endpoints = self.by_id(row["id"]).binding.endpoints
                 places.update(dict.fromkeys(p for e in endpoints if e.origin.host in hosts for p in e.placements))
         return list(places) if rows else None
-
-    def _is_bound(self, secret_id: str, origin: Origin) -> bool:
-        try:
-            return self.by_id(secret_id).binding.at(origin) is not None
-        except (VaultError, NotFoundError):
-            # Somebody touched this one; others at the same host go on.
-            return False
 
     @retried
     def reveal(self, secret_id: str, client_id: str) -> Secret:

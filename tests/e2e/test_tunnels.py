@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import bound_site
-from tests.support.bench import Bench
+from tests.support.bench import Bench, refusal
 from tests.support.proxy import Proxy
 from tests.support.raw import bearer
 from tests.support.upstream import Upstream
@@ -86,6 +86,18 @@ def test_a_later_secret_closes_tunnels(narrow: Bench, hosts_ca: Path, bound: str
     token = narrow.site.token(name)
     with narrow.proxy.tunnel(host) as wire:
         assert wire.request("GET", "/v1/models", bearer(token), host=host).status == 200
+    with narrow.site.vault() as vault:
+        vault.secrets.remove(vault.clients.get("default"), name)
+
+
+def test_another_port_of_a_bound_host(narrow: Bench) -> None:
+    """It isn't passed unseen either: what a host knows from one port, it may tell at another."""
+    name, host = f"port-{narrow.mark}", "unbound.example.com"
+    narrow.site.secret(name, (f"{host}:8443", "bearer"))
+    token = narrow.site.token(name)
+    with narrow.proxy.tunnel(host) as wire:
+        assert wire.request("GET", "/v1/models", host=host).status == 200
+        refusal(wire.request("GET", "/v1/models", bearer(token), host=host), "host_not_allowed")
     with narrow.site.vault() as vault:
         vault.secrets.remove(vault.clients.get("default"), name)
 

@@ -13,17 +13,17 @@ from tests.vault.test_secrets import TWO_HOSTS
 
 
 @pytest.mark.parametrize(
-    ("origin", "bound"),
+    ("origin", "bound", "at_any_port"),
     [
-        (Origin(HOST, 443), True),
-        (Origin(HOST, 8443), False),
-        (Origin("eu.example.com", 8443), True),
-        (Origin("eu.example.com", 443), False),
-        (Origin("example.com", 443), False),
-        (Origin(f"x.{HOST}", 443), False),
+        (Origin(HOST, 443), True, True),
+        (Origin(HOST, 8443), False, True),
+        (Origin("eu.example.com", 8443), True, True),
+        (Origin("eu.example.com", 443), False, True),
+        (Origin("example.com", 443), False, False),
+        (Origin(f"x.{HOST}", 443), False, False),
     ],
 )
-def test_bound_to(vault: Vault, origin: Origin, bound: bool) -> None:
+def test_bound_to(vault: Vault, origin: Origin, bound: bool, at_any_port: bool) -> None:
     """It is known at which hosts any client's secret may be used, until the last of them is gone."""
     client, other = vault.clients.add("one"), vault.clients.add("two")
     vault.secrets.add(client, "a", Secret(KEY), TWO_HOSTS)
@@ -32,8 +32,10 @@ def test_bound_to(vault: Vault, origin: Origin, bound: bool) -> None:
     assert vault.secrets.bound_to(origin) is bound
     vault.secrets.remove(client, "a")
     assert vault.secrets.bound_to(origin) is bound
+    assert vault.secrets.bound_to_host(origin.host) is at_any_port
     vault.clients.remove("two")
     assert not vault.secrets.bound_to(origin)
+    assert not vault.secrets.bound_to_host(origin.host)
 
 
 def test_bound_by_a_wildcard(vault: Vault) -> None:
@@ -48,11 +50,13 @@ def test_bound_by_a_wildcard(vault: Vault) -> None:
     assert not vault.secrets.bound_to(Origin("example.com", 8443))
     assert vault.secrets.bound_to(Origin("a.one.example", 443))
     assert not vault.secrets.bound_to(Origin("a.b.one.example", 443))
+    assert vault.secrets.bound_to_host("a.b.example.com")
+    assert not vault.secrets.bound_to_host("a.b.one.example")
     vault.connection.set_trace_callback(None)
 
     for query in (sql for sql in asked if "secret_hosts" in sql):
         (plan,) = vault.rows(f"EXPLAIN QUERY PLAN {query}")
-        assert plan["detail"] == "SEARCH secret_hosts USING PRIMARY KEY (host=? AND port=?)"
+        assert plan["detail"].startswith("SEARCH secret_hosts USING PRIMARY KEY (host=?")
     assert vault.secrets.get(vault.clients.get("one"), "a") == stored
 
 

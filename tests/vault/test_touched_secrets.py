@@ -224,3 +224,4 @@ def test_a_planted_host(vault: Vault, acme: Tenant, tamper: Tamper) -> None:
     assert not vault.secrets.bound_to(Origin("evil.example", 443))
     tamper("INSERT INTO secret_hosts (host, port, secret_id) VALUES ('**.evil.example', 443, ?)", acme.secret.id)
     assert not vault.secrets.bound_to(Origin("a.evil.example", 443))
+    assert not vault.secrets.bound_to_host("a.evil.example")
