@@ -81,7 +81,9 @@ def with_curl(agent: Agent, urls: list[str]) -> Iterable[bytes]:
 
 def with_program(agent: Agent, urls: list[str], *command: str) -> Iterable[bytes]:
     (agent.folder / "urls").write_text("\n".join(urls), "utf-8")
-    return (json.loads(line).encode("latin-1") for line in agent.run(*command, "urls").splitlines())
+    # A form may have what Unicode takes for the end of a line.
+    lines = agent.run(*command, "urls").rstrip("\n").split("\n")
+    return (json.loads(line).encode("latin-1") for line in lines)
 
 
 CLIENTS: dict[str, Callable[[Agent, list[str]], Iterable[bytes]]] = {
