@@ -12,11 +12,12 @@ from tests.adversarial.harness import Arena, Case, cases
 from tests.adversarial.http2 import H2Play, over_http2
 from tests.support.upstream import Upstream
 
-#: What is sent by hand, or about names in upper case and reasons, which HTTP/2 doesn't have.
+#: What is sent by hand or in clear, or about names in upper case and reasons, which HTTP/2 doesn't have.
 EXCEPT = {
     "a refused CONNECT, then another",
     "another client's agent",
     "token for a password",
+    "later at another port",
     "header name",
     "reason",
     "reason of an error",

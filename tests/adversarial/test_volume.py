@@ -173,7 +173,7 @@ CASES = (
         slow=True,
     ),
     Case("small chunks", "sends as much framing as it can", act=small_chunks, back=(200,), uses=1, slow=True),
-    Case("endless chunks", "keeps the proxy busy with framing", act=endless_chunks, back=(200,), uses=None),
+    Case("endless chunks", "keeps the proxy busy with framing", act=endless_chunks, back=(200,), uses=None, slow=True),
     Case("costly forms", "has forms read that take long", act=costly_forms, back=("token_unknown",) * 4),
 )
 

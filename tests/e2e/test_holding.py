@@ -57,6 +57,7 @@ def begin_form(wire: Wire, size: int) -> None:
     wire.send(b"x" * size)
 
 
+@pytest.mark.slow
 def test_messages(bench: Bench) -> None:
     """An agent can't have the proxy hold one long message on each of many WebSockets; others have room."""
     process = psutil.Process(bench.proxy.pid)

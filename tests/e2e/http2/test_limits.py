@@ -250,6 +250,7 @@ def test_memory(bench: Bench) -> None:
     assert after - before < 200 * MIB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("silent", [False, True], ids=["no credit", "no settings"])
 def test_memory_of_many_connections(bench: Bench, host2: H2Site, silent: bool) -> None:
     """Nor do they on each of many connections: an agent is told to leave, others are served."""
